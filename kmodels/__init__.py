@@ -1,0 +1,1 @@
+"""The papers: one module per published model, in Keras 3."""

@@ -1,0 +1,1 @@
+"""What every paper shares: its protocol, its registry and its codecs."""

@@ -1,0 +1,1 @@
+"""Codecs: user values to batches and answers back, in Python and inside the exported graph."""

@@ -1,0 +1,255 @@
+"""Generation inside the graph: prefill once, then one token a turn with a key-value cache.
+
+Every row of a batch has its own length, position, options and random numbers, so it gets the same
+text alone and in company. A row that outgrows the context forgets its oldest half and reads the
+rest again. Works for any model that has `prefill` and `step`.
+
+Shapes: B batch, P longest prompt, N most new tokens, C context, V vocabulary, S stop strings.
+"""
+
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from kmodels.core import sampling
+from kmodels.core.codecs.text import TextCodec
+from kmodels.core.paper import Endpoint
+
+Cache = list[tuple[tf.Tensor, tf.Tensor]]
+
+OPTIONS: dict[str, tuple[tf.TensorSpec, Any]] = {
+    "max_new_tokens": (tf.TensorSpec([None], tf.int32), [100]),
+    "stop": (tf.TensorSpec(None, tf.string), [""]),
+    "seed": (tf.TensorSpec([None], tf.int64), [0]),
+    **sampling.OPTIONS,
+}
+LIMIT = 4096  # of max_new_tokens: one request may not hold a server for minutes
+
+
+class Decoder(Protocol):
+    """A model that reads many tokens at once, or one more."""
+
+    def prefill(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, Cache]: ...
+
+    def step(
+        self, token: tf.Tensor, position: tf.Tensor, cache: Cache
+    ) -> tuple[tf.Tensor, Cache]: ...
+
+
+def put(cache: tf.Tensor, new: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Writes `new` [B, H, 1, K] into `cache` [B, H, C, K] at each row's position [B]."""
+    batch, heads = tf.shape(cache)[0], tf.shape(cache)[1]
+    row, head = tf.meshgrid(tf.range(batch), tf.range(heads), indexing="ij")
+    at = tf.stack([row, head, tf.broadcast_to(position[:, None], tf.shape(row))], axis=-1)
+    return tf.tensor_scatter_nd_update(cache, at, new[:, :, 0])
+
+
+def window_start(length: tf.Tensor, context: int) -> tf.Tensor:
+    """Where the window of a row of `length` tokens begins: it moves by half a context at a time."""
+    hop = max(context // 2, 1)
+    over = tf.maximum(length - context, 0)
+    return -(-over // hop) * hop
+
+
+def generate_endpoint(model: Decoder, codec: TextCodec, *, context: int) -> Endpoint:
+    """Strings in; continuation, log-probabilities and token counts out.
+
+    The function takes `prompt`, string [B], and the `OPTIONS`, each [B] or [1], and gives
+    `text`, string [B], without the prompt and without the stop string that ended it;
+    `log_probs`, float32 [B, N], of each new token under the model itself (before temperature and
+    filters), 0 past the row's count; and `token_count`, int32 [B]. Greedy unless temperature > 0.
+
+    Raises (when called):
+        InvalidArgumentError: an empty prompt, one longer than the context, an unknown character,
+            an option out of its range.
+    """
+
+    def function(prompt: tf.Tensor, **options: tf.Tensor) -> dict[str, tf.Tensor]:
+        ragged = codec.encode(prompt)
+        lengths = tf.cast(ragged.row_lengths(), tf.int32)
+        check_lengths(lengths, "prompt", low=1, high=context)
+        options = _spread(options, tf.size(lengths))
+        check_options(options)
+        tokens = ragged.to_tensor(default_value=0)
+        return _generate(model, codec, tokens, lengths, options, context=context)
+
+    return Endpoint(
+        function=function,
+        inputs={
+            "prompt": tf.TensorSpec([None], tf.string),
+            **{name: spec for name, (spec, _) in OPTIONS.items()},
+        },
+        defaults={name: default for name, (_, default) in OPTIONS.items()},
+        example={"prompt": ["The", "In a"], "max_new_tokens": [4]},
+    )
+
+
+def score_endpoint(model: Any, codec: TextCodec, *, context: int) -> Endpoint:
+    """Texts in; how likely the model finds each token after its past.
+
+    The function takes `text`, string [B], and gives `log_probs`, float32 [B, T - 1], of the
+    second token on, 0 past a row's end; `token_count`, int32 [B], of all tokens; and `perplexity`,
+    float32 [B], exp of the mean negative log-probability.
+
+    Raises (when called):
+        InvalidArgumentError: a text of less than two tokens or more than the context and one.
+    """
+
+    def function(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        ragged = codec.encode(text)
+        lengths = tf.cast(ragged.row_lengths(), tf.int32)
+        check_lengths(lengths, "text", low=2, high=context + 1)
+        tokens = ragged.to_tensor(default_value=0)
+        logits = model(tokens[:, :-1], training=False)
+        log_probs = sampling.log_prob(logits, tokens[:, 1:])
+        log_probs *= tf.sequence_mask(lengths - 1, dtype=tf.float32)
+        mean = tf.reduce_sum(log_probs, 1) / tf.cast(lengths - 1, tf.float32)
+        return {"log_probs": log_probs, "token_count": lengths, "perplexity": tf.exp(-mean)}
+
+    return Endpoint(
+        function=function,
+        inputs={"text": tf.TensorSpec([None], tf.string)},
+        example={"text": ["The example", "A text"]},
+    )
+
+
+def check_lengths(lengths: tf.Tensor, name: str, *, low: int, high: int) -> None:
+    """Stops the request with one sentence unless every length [B] lies in [low, high]."""
+    for wrong, bound in ((lengths < low, f"at least {low}"), (lengths > high, f"at most {high}")):
+        row = tf.argmax(tf.cast(wrong, tf.int32))
+        given = tf.strings.as_string(tf.gather(lengths, row))
+        place = tf.strings.as_string(row)
+        sentence = [f"{name} ", place, " has ", given, f" tokens; it must have {bound}."]
+        tf.debugging.Assert(~tf.reduce_any(wrong), [tf.strings.join(sentence)])
+
+
+def check_options(options: dict[str, tf.Tensor]) -> None:
+    """Stops the request with one sentence unless every option lies in its range."""
+    new = options["max_new_tokens"]
+    sampling.must((new >= 1) & (new <= LIMIT), f"max_new_tokens must lie in [1, {LIMIT}]", new)
+    sampling.check_options(options)
+
+
+def _spread(options: dict[str, tf.Tensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Options of shape [1] or [B] (`stop` also [S] by row) to [B] (and `stop` to [B, S])."""
+    out = {}
+    for name, value in options.items():
+        if name == "stop":
+            value = tf.reshape(value, tf.stack([tf.shape(value)[0], -1]))
+            out[name] = tf.broadcast_to(value, tf.stack([batch, tf.shape(value)[1]]))
+        else:
+            out[name] = tf.broadcast_to(value, batch[None])
+    return out
+
+
+def _generate(
+    model: Decoder,
+    codec: TextCodec,
+    prompt: tf.Tensor,
+    lengths: tf.Tensor,
+    options: dict[str, tf.Tensor],
+    *,
+    context: int,
+) -> dict[str, tf.Tensor]:
+    """The loop. `prompt` is int32 [B, P], right-padded; `lengths` int32 [B]."""
+    batch, longest = tf.shape(prompt)[0], tf.shape(prompt)[1]
+    most = tf.reduce_max(options["max_new_tokens"])
+    uniform = sampling.uniform(options["seed"], most)
+    logits, cache = model.prefill(prompt, lengths)
+
+    def next_logits(turn: tf.Tensor, token: tf.Tensor, new: tf.Tensor, cache: Cache) -> Any:
+        """Logits after `token` [B], the row's token number lengths + turn."""
+        count = lengths + turn + 1
+        start = window_start(count, context)
+        position = count - 1 - start
+
+        def again() -> Any:
+            index = start[:, None] + tf.range(context)[None]
+            index = tf.where(index < lengths[:, None], index, longest + index - lengths[:, None])
+            known = tf.concat([prompt, new], axis=1)
+            index = tf.minimum(index, tf.shape(known)[1] - 1)
+            return model.prefill(tf.gather(known, index, batch_dims=1), position + 1)
+
+        moved = tf.reduce_any(start > window_start(count - 1, context))
+        return tf.cond(moved, again, lambda: model.step(token, position, cache))
+
+    def body(turn: tf.Tensor, state: dict[str, Any]) -> Any:
+        known = tf.concat([prompt, state["new"]], axis=1)
+        drawn = tf.broadcast_to(tf.range(most) < turn, tf.shape(state["new"]))
+        real = tf.concat([tf.sequence_mask(lengths, longest), drawn], axis=1)
+        token = sampling.choose(state["logits"], known, real, uniform[:, turn], options)
+        going = tf.logical_not(state["done"])
+        write = tf.stack([tf.range(batch), tf.fill([batch], turn)], axis=1)
+        new = tf.tensor_scatter_nd_update(state["new"], write, token)
+        log_prob = tf.where(going, sampling.log_prob(state["logits"], token), 0.0)
+        log_probs = tf.tensor_scatter_nd_update(state["log_probs"], write, log_prob)
+        ended = token == (-1 if codec.end is None else codec.end)
+        piece = tf.where(going & ~ended, codec.piece(token), "")
+        text, stopped = cut_at_stop(state["text"], piece, options["stop"])
+        count = state["count"] + tf.cast(going, tf.int32)
+        done = state["done"] | ended | stopped | (count >= options["max_new_tokens"])
+        logits, cache = tf.cond(
+            tf.reduce_all(done),
+            lambda: (state["logits"], state["cache"]),
+            lambda: next_logits(turn, token, new, state["cache"]),
+        )
+        return turn + 1, dict(
+            logits=logits,
+            cache=cache,
+            new=new,
+            log_probs=log_probs,
+            text=text,
+            count=count,
+            done=done,
+        )
+
+    state = dict(
+        logits=logits,
+        cache=cache,
+        new=tf.zeros([batch, most], tf.int32),
+        log_probs=tf.zeros([batch, most]),
+        text=tf.fill([batch], ""),
+        count=tf.zeros([batch], tf.int32),
+        done=tf.zeros([batch], tf.bool),
+    )
+    turn, state = tf.while_loop(
+        lambda turn, state: ~tf.reduce_all(state["done"]), body, (tf.constant(0), state)
+    )
+    text = tf.strings.unicode_transcode(state["text"], "UTF-8", "UTF-8", errors="replace")
+    return {
+        "text": text,
+        "log_probs": state["log_probs"][:, :turn],
+        "token_count": state["count"],
+    }
+
+
+def cut_at_stop(text: tf.Tensor, piece: tf.Tensor, stops: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Appends `piece` to `text`, both string [B], and cuts where a stop string begins.
+
+    Args:
+        stops: string [B, S]; empty strings stop nothing.
+
+    Returns:
+        The text, string [B], and whether a stop string ended it, bool [B].
+    """
+    whole = tf.strings.join([text, piece])
+
+    def search() -> tuple[tf.Tensor, tf.Tensor]:
+        size = tf.strings.length(stops)[:, :, None]  # [B, S, 1]
+        reach = tf.reduce_max(size[..., 0], axis=1) + tf.strings.length(piece)  # bytes that matter
+        back = tf.range(tf.reduce_max(reach) + 1)[::-1]  # from far to near: the earliest wins
+        end = tf.strings.length(whole)
+        begin = tf.maximum(end[:, None] - back[None], 0)  # [B, R]
+        shape = tf.stack([tf.shape(stops)[0], tf.shape(stops)[1], tf.size(back)])
+        found = tf.strings.substr(
+            tf.broadcast_to(whole[:, None, None], shape),
+            tf.broadcast_to(begin[:, None], shape),
+            tf.broadcast_to(size, shape),
+        )
+        hit = tf.reduce_any((found == stops[:, :, None]) & (size > 0), axis=1)  # [B, R]
+        stopped = tf.reduce_any(hit, axis=1)
+        first = tf.gather(begin, tf.argmax(tf.cast(hit, tf.int32), axis=1), batch_dims=1)
+        return tf.strings.substr(whole, 0 * end, tf.where(stopped, first, end)), stopped
+
+    none = tf.reduce_all(tf.equal(stops, ""))
+    return tf.cond(none, lambda: (whole, tf.zeros_like(text, tf.bool)), search)

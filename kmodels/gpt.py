@@ -1,0 +1,346 @@
+"""GPT: a Transformer decoder that predicts the next token, and nothing else.
+
+Tokens become vectors, a learned vector for their position is added, and a stack of blocks lets
+each position look at itself and its past (attention) and then think (a two-layer MLP); the last
+vectors are compared with every token's embedding, which gives the logits of the next token.
+
+What was new. GPT-1: pretrain this on books, fine-tune on anything. GPT-2: move layer
+normalisation to the input of each part, scale the initial residual weights, and ask for tasks in
+plain text. GPT-3: the same at 175 billion parameters, every second layer attending to a local
+band, learning from examples in the prompt.
+
+Departures. GPT-3 does not publish its band width: `band` is ours to set. Its table prints
+width 5140 for 13B beside 40 heads of 128; 5120 is built. GPT-2's paper prints 117M, 345M and 762M
+for networks of 124M, 355M and 774M parameters.
+
+Shapes: B batch, T positions, C context, D width, H heads, K width of a head, V vocabulary.
+"""
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from kmodels.core import decoding
+from kmodels.core.codecs.text import TextCodec
+from kmodels.core.paper import Citation, Endpoint
+
+PAPER = Citation(
+    title="Improving Language Understanding by Generative Pre-Training",
+    authors="Radford, Narasimhan, Salimans, Sutskever",
+    year=2018,
+    url="https://cdn.openai.com/research-covers/language-unsupervised/language_understanding_paper.pdf",
+)
+
+ASK = '--signature=generate prompt="The with statement"'  # a first question for the client
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The shape of one GPT.
+
+    Attributes:
+        vocab: Number of tokens; None takes the codec's when a run is resolved.
+        context: Most positions the network sees at once.
+        head_width: Width of one head; None is width / heads.
+        norm: "post" normalises each sum (GPT-1), "pre" each part's input (GPT-2 on).
+        bias: Whether linear maps and norms have biases.
+        activation: "gelu_tanh" is the approximation OpenAI used, "gelu" the exact function.
+        dropout: Rate in [0, 1) on embeddings, attention weights and each part's output.
+        band: Odd layers attend to this many latest positions only; None is dense.
+        position_stddev: Initial standard deviation of the position embedding.
+    """
+
+    vocab: int | None = 50_257
+    context: int = 1024
+    depth: int = 12
+    heads: int = 12
+    width: int = 768
+    head_width: int | None = None
+    norm: Literal["pre", "post"] = "pre"
+    bias: bool = True
+    activation: Literal["gelu_tanh", "gelu"] = "gelu_tanh"
+    dropout: float = 0.1
+    band: int | None = None
+    position_stddev: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("vocab", "context", "depth", "heads", "width", "head_width", "band"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"config.{name} is {value}; it must be at least 1.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"config.dropout is {self.dropout}; it must lie in [0, 1).")
+        if self.head_width is None and self.width % self.heads:
+            raise ValueError(
+                f"config.width {self.width} does not divide into {self.heads} heads; "
+                "change one of them or give config.head_width."
+            )
+
+    @property
+    def inner(self) -> int:
+        """Width of all heads together."""
+        return self.heads * (self.head_width or self.width // self.heads)
+
+
+def _gpt3(depth: int, width: int, heads: int, head_width: int) -> Config:
+    return Config(
+        context=2048,
+        depth=depth,
+        width=width,
+        heads=heads,
+        head_width=head_width,
+        dropout=0.0,
+        band=256,
+    )
+
+
+PRESETS = {
+    "tiny": Config(vocab=None, context=16, depth=2, heads=2, width=16),
+    # nanoGPT's network for a CPU: 804,096 parameters with 65 characters.
+    "char": Config(
+        vocab=None,
+        context=64,
+        depth=4,
+        heads=4,
+        width=128,
+        bias=False,
+        activation="gelu",
+        dropout=0.0,
+        position_stddev=0.02,
+    ),
+    # GPT-1, section 4.1.
+    "gpt1": Config(vocab=40_478, context=512, norm="post", position_stddev=0.02),
+    # GPT-2, table 2.
+    "gpt2-small": Config(),
+    "gpt2-medium": Config(depth=24, width=1024, heads=16),
+    "gpt2-large": Config(depth=36, width=1280, heads=20),
+    "gpt2-xl": Config(depth=48, width=1600, heads=25),
+    # GPT-3, table 2.1.
+    "gpt3-125m": _gpt3(12, 768, 12, 64),
+    "gpt3-350m": _gpt3(24, 1024, 16, 64),
+    "gpt3-760m": _gpt3(24, 1536, 16, 96),
+    "gpt3-1.3b": _gpt3(24, 2048, 24, 128),
+    "gpt3-2.7b": _gpt3(32, 2560, 32, 80),
+    "gpt3-6.7b": _gpt3(32, 4096, 32, 128),
+    "gpt3-13b": _gpt3(40, 5120, 40, 128),
+    "gpt3-175b": _gpt3(96, 12_288, 96, 128),
+}
+
+
+def _linear(units: int, config: Config, name: str, *, stddev: float = 0.02) -> keras.layers.Dense:
+    return keras.layers.Dense(
+        units,
+        use_bias=config.bias,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
+        name=name,
+    )
+
+
+def _residual_stddev(config: Config) -> float:
+    """GPT-2, section 2.3: weights into the residual path shrink with the number of sums."""
+    return 0.02 / math.sqrt(2 * config.depth) if config.norm == "pre" else 0.02
+
+
+def _norm(config: Config, name: str) -> keras.layers.LayerNormalization:
+    return keras.layers.LayerNormalization(epsilon=1e-5, center=config.bias, name=name)
+
+
+def visible(queries: tf.Tensor, keys: tf.Tensor, band: int | None) -> tf.Tensor:
+    """Which keys a query may see: its own position and the past, at most `band` of them.
+
+    Args:
+        queries: int [..., Tq, 1], positions.
+        keys: int [..., 1, Tk], positions.
+        band: How many latest positions are visible; None is all.
+
+    Returns:
+        bool [..., Tq, Tk].
+    """
+    past = keys <= queries
+    return past if band is None else ops.logical_and(past, keys > queries - band)
+
+
+class Attention(keras.layers.Layer):
+    """Masked multi-head self-attention (GPT-1, section 3.1)."""
+
+    def __init__(self, config: Config, *, band: int | None, name: str) -> None:
+        super().__init__(name=name)
+        self.heads, self.band = config.heads, band
+        self.head_width = config.inner // config.heads
+        self.qkv = _linear(3 * config.inner, config, "qkv")
+        self.out = _linear(config.width, config, "out", stddev=_residual_stddev(config))
+        self.dropout = keras.layers.Dropout(config.dropout)
+
+    def project(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """[B, T, D] -> queries, keys and values, each [B, H, T, K]."""
+        batch, length = ops.shape(x)[0], ops.shape(x)[1]
+        parts = ops.reshape(self.qkv(x), (batch, length, 3, self.heads, self.head_width))
+        parts = ops.transpose(parts, (2, 0, 3, 1, 4))
+        return parts[0], parts[1], parts[2]
+
+    def attend(
+        self, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, seen: tf.Tensor, *, training: bool = False
+    ) -> tf.Tensor:
+        """Weighs values by softmax(q k / sqrt(K)) where `seen` [..., Tq, Tk]; gives [B, Tq, D]."""
+        scores = ops.matmul(q * (1 / math.sqrt(self.head_width)), ops.swapaxes(k, -1, -2))
+        scores = ops.where(seen, ops.cast(scores, "float32"), -1e9)
+        weights = ops.cast(ops.softmax(scores), v.dtype)
+        mixed = ops.matmul(self.dropout(weights, training=training), v)  # [B, H, Tq, K]
+        mixed = ops.transpose(mixed, (0, 2, 1, 3))
+        inner = self.heads * self.head_width
+        return self.out(ops.reshape(mixed, (ops.shape(mixed)[0], ops.shape(mixed)[1], inner)))
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        q, k, v = self.project(x)
+        at = ops.arange(ops.shape(x)[1])
+        return self.attend(q, k, v, visible(at[:, None], at[None], self.band), training=training)
+
+
+class Block(keras.layers.Layer):
+    """Attention and a 4-times-wider MLP, each added to the residual stream."""
+
+    def __init__(self, config: Config, *, band: int | None, name: str) -> None:
+        super().__init__(name=name)
+        self.pre, self.approximate = config.norm == "pre", config.activation == "gelu_tanh"
+        self.norm_1, self.norm_2 = _norm(config, "norm_1"), _norm(config, "norm_2")
+        self.attention = Attention(config, band=band, name="attention")
+        self.up = _linear(4 * config.width, config, "up")
+        self.down = _linear(config.width, config, "down", stddev=_residual_stddev(config))
+        self.dropout = keras.layers.Dropout(config.dropout)
+
+    def mlp(self, x: tf.Tensor) -> tf.Tensor:
+        return self.down(ops.gelu(self.up(x), approximate=self.approximate))
+
+    def around(self, x: tf.Tensor, attention: Any, *, training: bool = False) -> tf.Tensor:
+        """The block with `attention`, a function of [B, T, D], in the place of its own."""
+        if self.pre:
+            x = x + self.dropout(attention(self.norm_1(x)), training=training)
+            return x + self.dropout(self.mlp(self.norm_2(x)), training=training)
+        x = self.norm_1(x + self.dropout(attention(x), training=training))
+        return self.norm_2(x + self.dropout(self.mlp(x), training=training))
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        def attention(y: tf.Tensor) -> tf.Tensor:
+            return self.attention(y, training=training)
+
+        return self.around(x, attention, training=training)
+
+
+class GPT(keras.Model):
+    """int32 tokens [B, T <= C] -> float32 logits of the next token [B, T, V]."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(name="gpt")
+        if config.vocab is None:
+            raise ValueError("config.vocab is not set; give it, or let the codec of a run set it.")
+        self.config = config
+        normal = keras.initializers.RandomNormal
+        self.tokens = keras.layers.ReversibleEmbedding(
+            config.vocab, config.width, embeddings_initializer=normal(stddev=0.02), name="tokens"
+        )
+        self.positions = keras.layers.Embedding(
+            config.context,
+            config.width,
+            embeddings_initializer=normal(stddev=config.position_stddev),
+            name="positions",
+        )
+        self.dropout = keras.layers.Dropout(config.dropout)
+        self.blocks = [
+            Block(config, band=config.band if i % 2 else None, name=f"block_{i}")
+            for i in range(config.depth)
+        ]
+        self.norm = _norm(config, "norm") if config.norm == "pre" else None
+
+    def head(self, x: tf.Tensor) -> tf.Tensor:
+        """[..., D] -> logits [..., V]: the embedding serves as output matrix too."""
+        x = x if self.norm is None else self.norm(x)
+        return ops.cast(self.tokens(x, reverse=True), "float32")
+
+    def call(self, tokens: tf.Tensor, training: bool = False) -> tf.Tensor:
+        x = self.tokens(tokens) + self.positions(ops.arange(ops.shape(tokens)[1]))
+        x = self.dropout(x, training=training)
+        for block in self.blocks:
+            x = block(x, training=training)
+        return self.head(x)
+
+    def prefill(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, decoding.Cache]:
+        """Reads right-padded windows at once.
+
+        Args:
+            tokens: int32 [B, T <= C]; what stands behind a row's length is never seen.
+            lengths: int32 [B], each at least 1.
+
+        Returns:
+            Logits of the next token [B, V], and keys and values by layer, each [B, H, C, K].
+        """
+        x = self.tokens(tokens) + self.positions(ops.arange(ops.shape(tokens)[1]))
+        at = ops.arange(ops.shape(tokens)[1])
+        room = [[0, 0], [0, 0], [0, self.config.context - ops.shape(tokens)[1]], [0, 0]]
+        cache = []
+
+        for block in self.blocks:
+
+            def attention(y: tf.Tensor, part: Attention = block.attention) -> tf.Tensor:
+                q, k, v = part.project(y)
+                cache.append((tf.pad(k, room), tf.pad(v, room)))
+                return part.attend(q, k, v, visible(at[:, None], at[None], part.band))
+
+            x = block.around(x, attention)
+        last = tf.gather(x, lengths - 1, batch_dims=1)
+        return self.head(last), cache
+
+    def step(
+        self, token: tf.Tensor, position: tf.Tensor, cache: decoding.Cache
+    ) -> tuple[tf.Tensor, decoding.Cache]:
+        """Reads one more token a row: int32 [B] at positions [B] in [0, C); as `prefill`."""
+        x = (self.tokens(token) + self.positions(position))[:, None]  # [B, 1, D]
+        at = ops.arange(self.config.context)
+        new = []
+
+        for block, (keys, values) in zip(self.blocks, cache, strict=True):
+
+            def attention(
+                y: tf.Tensor,
+                part: Attention = block.attention,
+                keys: tf.Tensor = keys,
+                values: tf.Tensor = values,
+            ) -> tf.Tensor:
+                q, k, v = part.project(y)
+                k, v = decoding.put(keys, k, position), decoding.put(values, v, position)
+                new.append((k, v))
+                seen = visible(position[:, None, None, None], at[None, None, None], part.band)
+                return part.attend(q, k, v, seen)
+
+            x = block.around(x, attention)
+        return self.head(x[:, 0]), new
+
+
+def build(config: Config) -> GPT:
+    """The network, its weights created and initialised (GPT-1, section 4.1; GPT-2, section 2.3)."""
+    model = GPT(config)
+    model(tf.zeros((1, min(2, config.context)), tf.int32))
+    return model
+
+
+def param_count(config: Config) -> int:
+    """How many parameters `build(config)` makes, without making them."""
+    if config.vocab is None:
+        raise ValueError("config.vocab is not set; the count depends on it.")
+    width, inner, bias = config.width, config.inner, int(config.bias)
+    norm = width * (1 + bias)
+    attention = 3 * inner * (width + bias) + width * (inner + bias)
+    mlp = 4 * width * (width + bias) + width * (4 * width + bias)
+    final = norm if config.norm == "pre" else 0
+    embeddings = (config.vocab + config.context) * width
+    return embeddings + config.depth * (attention + mlp + 2 * norm) + final
+
+
+def endpoints(model: GPT, codec: TextCodec) -> dict[str, Endpoint]:
+    """`generate` (strings to strings), `score` (log-probabilities of a text)."""
+    generate = decoding.generate_endpoint(model, codec, context=model.config.context)
+    score = decoding.score_endpoint(model, codec, context=model.config.context)
+    return {"serving_default": generate, "generate": generate, "score": score}

@@ -1,0 +1,145 @@
+"""Checkpoints: every variable of a run in one safetensors file, complete or not there at all.
+
+    checkpoints/00000250/state.safetensors    the tensors, by "group/variable path"
+    checkpoints/00000250/meta.json            step, best metric so far, sha256 of the tensors
+
+A checkpoint is written under another name, forced to disk and then renamed, so a kill at any
+moment leaves the ones before it untouched.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+State = Mapping[str, Sequence[keras.Variable]]
+
+
+class Unreadable(Exception):
+    """A checkpoint that is damaged or belongs to another network; the message says how."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Meta:
+    """What a checkpoint knows besides tensors. `best` is the lowest watched value so far."""
+
+    step: int
+    best: float | None
+    best_step: int | None
+    sha256: str = ""
+
+
+def save(folder: pathlib.Path, state: State, meta: Meta, *, keep: int = 2) -> pathlib.Path:
+    """Writes the checkpoint of a step and removes all but the newest `keep` and the best.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; older checkpoints stay.
+    """
+    final = folder / f"{meta.step:08d}"
+    if final.exists():
+        return final
+    part = folder / f"{final.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        tensors = part / "state.safetensors"
+        save_file({k: np.ascontiguousarray(v.numpy()) for k, v in _named(state).items()}, tensors)
+        meta = dataclasses.replace(meta, sha256=digest(tensors))
+        (part / "meta.json").write_text(json.dumps(dataclasses.asdict(meta)) + "\n")
+        for path in (tensors, part / "meta.json", part):
+            sync(path)
+        part.rename(final)
+        sync(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    for old in everything(folder)[:-keep]:
+        if old.name != f"{meta.best_step or 0:08d}":
+            shutil.rmtree(old)
+    return final
+
+
+def everything(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The finished checkpoints of a run, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
+
+
+def restore(checkpoint: pathlib.Path, state: State) -> Meta:
+    """Sets every variable of `state` to what the checkpoint holds.
+
+    Raises:
+        Unreadable: a file is missing, cut off or changed, or holds other variables. Nothing was
+            set then.
+    """
+    meta, tensors = read(checkpoint)
+    variables = _named(state)
+    if variables.keys() != tensors.keys():
+        odd = sorted(variables.keys() ^ tensors.keys())
+        raise Unreadable(
+            f"{checkpoint.name} holds other variables: {odd[0]} and {len(odd) - 1} more"
+        )
+    for name, variable in variables.items():
+        if tuple(variable.shape) != tensors[name].shape:
+            raise Unreadable(
+                f"{checkpoint.name} holds {name} of shape {tensors[name].shape}, "
+                f"not {tuple(variable.shape)}"
+            )
+    for name, variable in variables.items():
+        variable.assign(tensors[name])
+    return meta
+
+
+def read(checkpoint: pathlib.Path) -> tuple[Meta, dict[str, Any]]:
+    """The meta and the tensors by name; raises Unreadable as `restore`."""
+    try:
+        meta = Meta(**json.loads((checkpoint / "meta.json").read_text()))
+        if digest(checkpoint / "state.safetensors") != meta.sha256:
+            raise Unreadable(f"{checkpoint.name} is damaged: its tensors changed after the save")
+        return meta, load_file(checkpoint / "state.safetensors")
+    except FileNotFoundError as error:
+        raise Unreadable(f"{checkpoint.name} lacks {pathlib.Path(error.filename).name}") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise Unreadable(f"{checkpoint.name} has an unreadable meta.json: {error}") from None
+
+
+def model_weights(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's part of a checkpoint's tensors, by variable path."""
+    return {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+
+
+def _named(state: State) -> dict[str, keras.Variable]:
+    named: dict[str, keras.Variable] = {}
+    for group, variables in state.items():
+        for variable in variables:
+            name = f"{group}/{variable.path}"
+            count = 1
+            while name in named:
+                count += 1
+                name = f"{group}/{variable.path}_{count}"
+            named[name] = variable
+    return named
+
+
+def digest(path: pathlib.Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: pathlib.Path) -> None:
+    """Forces a file or a folder's entries to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""What needs the whole model to judge it: one file each."""

@@ -1,0 +1,276 @@
+"""The command: a run folder to a SavedModel version that TensorFlow Serving picks up.
+
+    python -m training.export --run-dir=runs/gpt-char-docs --export-dir=exports
+
+A version is built under a name that no server looks at, loaded in a fresh process the way
+TensorFlow Serving loads it, compared with the Python model, and only then renamed to its number.
+"""
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tyro
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from kmodels.core import zoo
+from kmodels.core.codecs import text as text_codec
+from kmodels.core.paper import Endpoint, Paper
+from training import checkpoints
+from training.config import UserError
+
+TOLERANCE = 1e-4  # largest difference of a number between the Python model and the SavedModel
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Publishes a run's best weights as EXPORT_DIR/MODEL/VERSION.
+
+    Attributes:
+        run_dir: A folder that `training.run` wrote.
+        export_dir: Where MODEL/VERSION goes.
+    """
+
+    run_dir: pathlib.Path
+    export_dir: pathlib.Path = pathlib.Path("exports")
+
+
+def publish(run_dir: pathlib.Path, export_dir: pathlib.Path) -> pathlib.Path:
+    """Exports the best checkpoint of a run as the next version; gives the version's folder.
+
+    Raises:
+        UserError: the folder holds no run or no readable checkpoint.
+        RuntimeError: the SavedModel answers otherwise than the Python model; nothing is published.
+    """
+    run = read_run(run_dir)
+    paper = zoo.load(run["model"])
+    keras.config.set_dtype_policy("float32")
+    config = type(next(iter(paper.PRESETS.values())))(**run["config"])
+    model = paper.build(config)
+    weights = checkpoints.model_weights(best_weights(run_dir))
+    for variable in model.weights:
+        variable.assign(weights[variable.path])
+    codec = text_codec.load(run_dir / "codec")
+    base = export_dir / run["model"]
+    base.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=base, prefix=".unfinished-") as folder:
+        part = pathlib.Path(folder) / "saved"
+        endpoints = paper.endpoints(model, codec)
+        answers = write(part, model, codec, endpoints)
+        (part / "card.json").write_text(json.dumps(card(run, paper, config, endpoints), indent=2))
+        verify(part, endpoints, answers)
+        return move(part, base)
+
+
+def read_run(run_dir: pathlib.Path) -> dict[str, Any]:
+    """The run.json of a folder; raises UserError where there is none."""
+    try:
+        return dict(json.loads((run_dir / "run.json").read_text()))
+    except FileNotFoundError:
+        raise UserError(f"{run_dir} holds no run.json, so it is not a run.") from None
+    except ValueError:
+        raise UserError(f"{run_dir / 'run.json'} is not readable JSON.") from None
+
+
+def best_weights(run_dir: pathlib.Path) -> dict[str, Any]:
+    """The tensors of the best checkpoint, or of the newest readable one."""
+    read_run(run_dir)
+    found = {p.name: p for p in checkpoints.everything(run_dir / "checkpoints")}
+    for newest in sorted(found.values(), reverse=True):
+        try:
+            meta, tensors = checkpoints.read(newest)
+            best = found.get(f"{meta.best_step or 0:08d}")
+            return tensors if best in (None, newest) else checkpoints.read(best)[1]
+        except checkpoints.Unreadable:
+            continue
+    raise UserError(f"{run_dir} holds no readable checkpoint.")
+
+
+class _Served(tf.Module):
+    """What a SavedModel keeps: raw variables and the codec's tables, no Keras object.
+
+    A session-style loader does not find variables that hang below a Keras layer.
+    """
+
+    def __init__(self, model: keras.Model, resources: Sequence[Any]) -> None:
+        super().__init__()
+        self.weights = [v.value for v in model.weights]
+        self.resources = list(resources)
+
+
+def write(
+    folder: pathlib.Path, model: keras.Model, codec: Any, endpoints: Mapping[str, Endpoint]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Writes the SavedModel with warmup records; gives the Python model's answers by endpoint."""
+    functions: dict[int, Any] = {}
+    signatures, answers = {}, {}
+    for name, endpoint in endpoints.items():
+        if id(endpoint) not in functions:
+            specs = {k: tf.TensorSpec(s.shape, s.dtype, name=k) for k, s in endpoint.inputs.items()}
+            functions[id(endpoint)] = tf.function(endpoint.function).get_concrete_function(**specs)
+        signatures[name] = functions[id(endpoint)]
+        request = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in full(endpoint).items()}
+        answers[name] = {k: v.numpy() for k, v in endpoint.function(**request).items()}
+    tf.saved_model.save(_Served(model, codec.resources), str(folder), signatures=signatures)
+    set_defaults(folder / "saved_model.pb", endpoints)
+    write_warmup(folder, endpoints)
+    return answers
+
+
+def full(endpoint: Endpoint) -> dict[str, Any]:
+    """The example request with the defaults that it leaves out."""
+    return {**endpoint.defaults, **endpoint.example}
+
+
+def set_defaults(file: pathlib.Path, endpoints: Mapping[str, Endpoint]) -> None:
+    """Writes the endpoints' defaults into the signatures, where servers fill missing inputs."""
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for name, endpoint in endpoints.items():
+        signature = saved.meta_graphs[0].signature_def[name]
+        for key, value in endpoint.defaults.items():
+            tensor = tf.make_tensor_proto(value, dtype=endpoint.inputs[key].dtype)
+            signature.defaults[key].CopyFrom(tensor)
+    file.write_bytes(saved.SerializeToString(deterministic=True))
+
+
+def write_warmup(folder: pathlib.Path, endpoints: Mapping[str, Endpoint]) -> None:
+    """One request an endpoint, which a server replays before it takes a version into use."""
+    extra = folder / "assets.extra"
+    extra.mkdir()
+    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
+        for name, endpoint in endpoints.items():
+            request = predict_pb2.PredictRequest()
+            request.model_spec.signature_name = name
+            for key, value in endpoint.example.items():
+                tensor = tf.make_tensor_proto(value, dtype=endpoint.inputs[key].dtype)
+                request.inputs[key].CopyFrom(tensor)
+            log = prediction_log_pb2.PredictLog(request=request)
+            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+
+
+def card(
+    run: Mapping[str, Any], paper: Paper, config: Any, endpoints: Mapping[str, Endpoint]
+) -> dict[str, Any]:
+    """What a reader of the export wants to know: the model, its training, its endpoints."""
+
+    def described(specs: Mapping[str, tf.TensorSpec], defaults: Mapping[str, Any]) -> Any:
+        return {
+            name: {
+                "dtype": spec.dtype.name,
+                "shape": None if spec.shape.rank is None else spec.shape.as_list(),
+                **({"default": defaults[name]} if name in defaults else {}),
+            }
+            for name, spec in specs.items()
+        }
+
+    return {
+        "model": run["model"],
+        "preset": run["preset"],
+        "paper": dataclasses.asdict(paper.PAPER),
+        "parameters": paper.param_count(config),
+        "config": dataclasses.asdict(config),
+        "recipe": run["recipe"],
+        "data_sha256": run["data_sha256"],
+        "endpoints": {n: described(e.inputs, e.defaults) for n, e in endpoints.items()},
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "exported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def verify(
+    folder: pathlib.Path,
+    endpoints: Mapping[str, Endpoint],
+    answers: Mapping[str, Mapping[str, np.ndarray]],
+) -> None:
+    """Asks the SavedModel in a fresh process, session style, without this project's code.
+
+    Raises:
+        RuntimeError: it does not load, or an answer differs.
+    """
+    asked = {}
+    for name, endpoint in endpoints.items():
+        for key, value in full(endpoint).items():
+            asked[f"{name}/{key}"] = _plain(
+                np.array(value, endpoint.inputs[key].dtype.as_numpy_dtype)
+            )
+    script = pathlib.Path(__file__).with_name("export_check.py")
+    with tempfile.TemporaryDirectory() as place:
+        files = pathlib.Path(place) / "asked.npz", pathlib.Path(place) / "answered.npz"
+        np.savez(files[0], **asked)
+        done = subprocess.run(
+            [sys.executable, str(script), str(folder), *map(str, files)],
+            capture_output=True,
+            text=True,
+            cwd=place,
+        )
+        if done.returncode:
+            raise RuntimeError(f"The SavedModel does not load in a fresh process:\n{done.stderr}")
+        got = dict(np.load(files[1]))
+    for name, outputs in answers.items():
+        for key, value in outputs.items():
+            compare(f"{name}/{key}", _plain(value), got[f"{name}/{key}"])
+
+
+def _plain(value: np.ndarray) -> np.ndarray:
+    """Strings as fixed-width bytes with a final mark, for NumPy drops trailing zero bytes."""
+    if value.dtype != object:
+        return value
+    items = [v if isinstance(v, bytes) else str(v).encode() for v in value.ravel()]
+    return np.array([v + b"." for v in items], "S").reshape(value.shape)
+
+
+def compare(name: str, python: np.ndarray, saved: np.ndarray) -> None:
+    """Raises RuntimeError unless both answers are equal, numbers to within `TOLERANCE`."""
+    if python.dtype.kind == "f" and python.shape == saved.shape:
+        worst = float(np.max(np.abs(python - saved), initial=0.0))
+        if worst <= TOLERANCE:
+            return
+        raise RuntimeError(f"The SavedModel's {name} differs by {worst} from the Python model's.")
+    if not np.array_equal(python, saved):
+        raise RuntimeError(f"The SavedModel's {name} is {saved!r}, the Python model's {python!r}.")
+
+
+def move(part: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
+    """Gives the finished version the next free number, in one rename."""
+    for file in part.rglob("*"):
+        checkpoints.sync(file)
+    while True:
+        taken = [int(p.name) for p in base.iterdir() if p.name.isdigit()]
+        final = base / str(max(taken, default=0) + 1)
+        try:
+            part.rename(final)
+        except OSError:
+            if not final.exists():
+                raise
+            continue  # somebody else took the number
+        checkpoints.sync(base)
+        return final
+
+
+def main() -> int:
+    """Runs the command; gives its exit status."""
+    flags = tyro.cli(Flags, prog="python -m training.export")
+    try:
+        print(f"Exported to {publish(flags.run_dir, flags.export_dir)}.")
+    except UserError as error:
+        print(f"training.export: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

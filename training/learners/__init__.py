@@ -1,0 +1,1 @@
+"""How parameters move: one rule per file."""

@@ -1,0 +1,147 @@
+"""The loop: batches in, logs out, and what happens every so many steps."""
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType, TracebackType
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from training import checkpoints, step
+from training.config import Run
+from training.journal import Journal
+from training.strategy import spread
+
+
+class Learner(Protocol):
+    """How parameters move. Both steps run in a replica's context and give logs with a weight."""
+
+    def train_step(self, batch: step.Batch) -> step.Logs: ...
+
+    def eval_step(self, batch: step.Batch) -> step.Logs: ...
+
+    @property
+    def state(self) -> Mapping[str, Sequence[keras.Variable]]: ...
+
+
+class Data(Protocol):
+    """Batches of a split from a step on; what a step's batch holds depends on its number alone."""
+
+    def batches(
+        self, split: str, batch_size: int, *, seed: int, start: int = 0
+    ) -> tf.data.Dataset: ...
+
+
+Evaluator = Callable[[], dict[str, Any]]  # what to show: name -> number or text
+
+
+class Interrupted(Exception):
+    """A signal asked for the end; everything up to `step` is saved."""
+
+    def __init__(self, number: int, step: int) -> None:
+        super().__init__(number, step)
+        self.number, self.step = number, step
+
+
+class Signals:
+    """Notes SIGINT and SIGTERM so that the loop can end at the next call; a second one kills."""
+
+    def __enter__(self) -> "Signals":
+        self.number: int | None = None
+        self.old: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.old[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+        for number, old in self.old.items():
+            signal.signal(number, old)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for number, old in self.old.items():
+            signal.signal(number, old)
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where the run is. `best` is the lowest watched value, `best_step` where it was."""
+
+    step: int = 0
+    best: float | None = None
+    best_step: int | None = None
+
+
+def train(
+    run: Run,
+    learner: Learner,
+    data: Data,
+    journal: Journal,
+    *,
+    strategy: tf.distribute.Strategy,
+    evaluators: Sequence[Evaluator] = (),
+) -> Progress:
+    """Trains to the run's last step, from its newest readable checkpoint where there is one.
+
+    Raises:
+        Interrupted: by SIGINT or SIGTERM, after a checkpoint.
+        OSError: a checkpoint could not be written; the ones before it stay.
+    """
+    recipe, folder = run.recipe, run.run_dir / "checkpoints"
+    progress = resume(folder, learner, journal)
+    many = step.repeat(learner.train_step, strategy)
+    evaluate = step.repeat(learner.eval_step, strategy)
+    batches = data.batches("train", recipe.batch_size, seed=run.seed, start=progress.step)
+    iterator = spread(batches, strategy)
+
+    def save() -> None:
+        meta = checkpoints.Meta(progress.step, progress.best, progress.best_step)
+        checkpoints.save(folder, learner.state, meta)
+
+    with Signals() as signals, journal.live(progress.step):
+        while progress.step < recipe.steps:
+            count = min(
+                recipe.log_every - progress.step % recipe.log_every, recipe.steps - progress.step
+            )
+            began = time.perf_counter()
+            logs = many(iterator, count)
+            progress.step += count
+            journal.train(progress.step, logs, count=count, seconds=time.perf_counter() - began)
+            ended = progress.step == recipe.steps
+            if progress.step % recipe.eval_every == 0 or ended:
+                held_out = data.batches("eval", recipe.batch_size, seed=0)
+                logs = evaluate(spread(held_out, strategy), recipe.eval_batches)
+                shown = {k: v for look in evaluators for k, v in look().items()}
+                journal.eval(progress.step, logs, shown)
+                if progress.best is None or logs[recipe.watch] < progress.best:
+                    progress.best, progress.best_step = logs[recipe.watch], progress.step
+                    save()
+            if progress.step % recipe.save_every == 0 or ended or signals.number:
+                save()
+            if signals.number:
+                raise Interrupted(signals.number, progress.step)
+    return progress
+
+
+def resume(folder: Any, learner: Learner, journal: Journal) -> Progress:
+    """Sets the learner to the newest readable checkpoint; says which ones could not be read."""
+    for checkpoint in reversed(checkpoints.everything(folder)):
+        try:
+            meta = checkpoints.restore(checkpoint, learner.state)
+        except checkpoints.Unreadable as error:
+            journal.say(f"Checkpoint {error}; going back to the one before.")
+            continue
+        journal.rewind(meta.step)
+        journal.say(f"Going on from step {meta.step:,}.")
+        return Progress(meta.step, meta.best, meta.best_step)
+    return Progress()

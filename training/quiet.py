@@ -1,0 +1,36 @@
+"""TensorFlow starts up in silence: its C++ libraries write to the terminal before they listen."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def startup() -> Iterator[None]:
+    """Holds back what native code writes to stderr; shows it after all where the start fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and Keras and lets TensorFlow find its devices, silently."""
+    with startup():
+        import keras
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+        del keras

@@ -1,0 +1,121 @@
+"""How GPT is trained: tokens of running text, AdamW on a cosine, the next token."""
+
+import dataclasses
+import importlib
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from kmodels import gpt
+from kmodels.core import zoo
+from kmodels.core.codecs.text import TextCodec
+from training.config import AdamW, Recipe, Schedule, TextCodecChoice, UserError
+from training.data import windows
+from training.evaluators import text_sample
+from training.loop import Evaluator
+from training.recipes import Prepared
+
+UNIT = "tokens"
+DATA = ("docs", "text")
+PRESET = "char"
+
+# GPT-3, table 2.1: parameters and peak learning rate.
+RATES = ((125e6, 6e-4), (350e6, 3e-4), (760e6, 2.5e-4), (1.3e9, 2e-4), (2.7e9, 1.6e-4))
+RATES += ((6.7e9, 1.2e-4), (13e9, 1e-4), (175e9, 0.6e-4))
+
+
+def recipe(config: gpt.Config) -> Recipe:
+    """nanoGPT's recipe for networks that a CPU trains, GPT-3's optimizer for the others."""
+    return _small(config) if config.width <= 128 else _large(config)
+
+
+def _codec(config: gpt.Config) -> TextCodecChoice:
+    return TextCodecChoice(kind="characters" if config.vocab is None else "byte_pairs")
+
+
+def _small(config: gpt.Config) -> Recipe:
+    tiny = config.width < 64
+    return Recipe(
+        data="docs",
+        codec=_codec(config),
+        learner="gradient",
+        objective="next_token",
+        optimizer=AdamW(learning_rate=1e-3, beta_2=0.99, weight_decay=0.1, clip_norm=1.0),
+        schedule=Schedule(kind="cosine", warmup_steps=100, final=0.1),
+        batch_size=8 if tiny else 12,
+        steps=40 if tiny else 2000,
+        log_every=10 if tiny else 25,
+        eval_every=20 if tiny else 250,
+        save_every=20 if tiny else 250,
+        eval_batches=4 if tiny else 200,
+    )
+
+
+def _large(config: gpt.Config) -> Recipe:
+    """GPT-3, appendix B: Adam 0.9/0.95, clip 1, decay 0.1, cosine to a tenth of the peak."""
+    count = gpt.param_count(dataclasses.replace(config, vocab=config.vocab or 256))
+    peak = next((rate for size, rate in RATES if count < 1.5 * size), RATES[-1][1])
+    return Recipe(
+        data="docs",
+        codec=_codec(config),
+        learner="gradient",
+        objective="next_token",
+        optimizer=AdamW(learning_rate=peak, beta_2=0.95, weight_decay=0.1, clip_norm=1.0),
+        schedule=Schedule(kind="cosine", warmup_steps=200, final=0.1),
+        batch_size=8,
+        steps=10_000,
+        log_every=5,
+        eval_every=250,
+        save_every=250,
+        eval_batches=50,
+    )
+
+
+def prepare(config: gpt.Config, recipe: Recipe, data_dir: pathlib.Path | None) -> Prepared:
+    """Reads the text, fits the codec, cuts windows; the config's vocabulary is set from the codec.
+
+    Raises:
+        UserError: the text, the codec and the config do not fit together.
+    """
+    if recipe.data not in DATA:
+        raise UserError(zoo.unknown("data for gpt", recipe.data, list(DATA)))
+    try:
+        text = importlib.import_module(f"training.data.{recipe.data}").read(data_dir)
+        train, held_out = windows.split(text)
+        codec = fit(recipe.codec, config.vocab, text, train)
+        data = windows.TokenWindows(
+            train=codec.tokens(train), eval=codec.tokens(held_out), context=config.context
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    return Prepared.of(config, codec, data, text, prompt=held_out[: min(16, config.context // 2)])
+
+
+def fit(choice: TextCodecChoice, vocab: int | None, text: str, train: str) -> TextCodec:
+    """The codec of a choice, which must have `vocab` tokens where that is given."""
+    from kmodels.core.codecs.byte_pairs import BytePairs
+    from kmodels.core.codecs.characters import Characters
+
+    codec: TextCodec
+    if choice.kind == "characters":
+        codec = Characters.fit(text)
+    elif choice.folder is not None:
+        codec = BytePairs.from_folder(choice.folder)
+    elif vocab is None:
+        raise UserError(
+            "--codec.kind=byte_pairs trains a vocabulary; give its size, --config.vocab."
+        )
+    else:
+        codec = BytePairs.fit(train, vocab=vocab)
+    if vocab is not None and codec.vocab != vocab:
+        raise UserError(
+            f"The codec has {codec.vocab:,} tokens and config.vocab is {vocab:,}; "
+            f"give --config.vocab={codec.vocab} or another codec."
+        )
+    return codec
+
+
+def evaluators(model: gpt.GPT, prepared: Prepared) -> Sequence[Evaluator]:
+    """A sample of text at every evaluation."""
+    endpoint: Any = gpt.endpoints(model, prepared.codec)["generate"]
+    return [text_sample.make(model, endpoint, prompt=prepared.prompt)]

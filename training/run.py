@@ -1,0 +1,261 @@
+"""The command: flags to a run, the run to trained weights, an export and how to serve it.
+
+python -m training.run --model=gpt
+"""
+
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import rich.console
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+
+from training.config import Run, UserError, differences, to_json
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; gives its exit status: 0, 1 for the machine's errors, 2 for the user's."""
+    console = rich.console.Console(soft_wrap=True)
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return command(argv, console)
+    except UserError as error:
+        if not {"--help", "-h"} & set(argv):
+            print(f"training.run: {error}", file=sys.stderr)
+            return 2
+        print(error)
+        return 0
+    except OSError as error:
+        print(
+            f"training.run: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}; what was saved before is "
+            "untouched, and the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("\ntraining.run: interrupted; the same command goes on.", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def command(argv: Sequence[str], console: rich.console.Console) -> int:
+    """`main` without its error messages."""
+    from training import flags as command_line
+
+    if "--list" in argv:
+        console.print(command_line.listing(), highlight=False)
+        return 0
+    flags, recipe = command_line.parse(argv)
+    from kmodels.core import zoo
+    from training import recipes
+
+    paper, module = zoo.load(flags.model), recipes.load(flags.model)
+    config = flags.config
+    if flags.describe and getattr(config, "vocab", 0) is not None:
+        prepared = None
+    else:
+        prepared = module.prepare(config, recipe, flags.data_dir)
+        config = prepared.config
+    run = resolve(flags, recipe, config, prepared.sha256 if prepared else "")
+    if flags.describe:
+        print(to_json(run), end="")
+        print(f"parameters  {paper.param_count(config):,}")
+        return 0
+    if flags.dry_run:
+        return dry(run, prepared, console)
+    check_folder(run)
+    return go(run, prepared, console, program=command_line.program())
+
+
+def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
+    """The run that flags, recipe, config and data make together."""
+    name = f"{flags.model}-{flags.preset}-{recipe.data}"
+    return Run(
+        model=flags.model,
+        preset=flags.preset,
+        config=config,
+        recipe=recipe,
+        seed=flags.seed,
+        strategy=flags.strategy,
+        replicas=flags.replicas,
+        precision=flags.precision,
+        compile=recipe.xla if flags.compile == "auto" else flags.compile == "on",
+        data_dir=flags.data_dir,
+        data_sha256=data_sha256,
+        init_from=flags.init_from,
+        run_dir=flags.run_dir or pathlib.Path("runs") / name,
+        export_dir=flags.export_dir,
+    )
+
+
+def check_folder(run: Run) -> None:
+    """Raises UserError where the folder holds another run, or this one finished.
+
+    More steps than before are the one difference that is welcome: the run goes on.
+    """
+    file = run.run_dir / "run.json"
+    if not file.exists():
+        if run.run_dir.exists() and any(run.run_dir.iterdir()):
+            raise UserError(
+                f"{run.run_dir} holds files but no run.json, so it is not a run; "
+                "give another --run-dir."
+            )
+        return
+    try:
+        old = json.loads(file.read_text())
+    except ValueError:
+        raise UserError(f"{file} is not readable JSON; give another --run-dir.") from None
+    steps = old.get("recipe", {}).get("steps", 0)
+    different = differences(old, run)
+    if steps < run.recipe.steps:
+        different = [d for d in different if not d.startswith("recipe.steps ")]
+    if different:
+        raise UserError(
+            f"{run.run_dir} holds another run: {different[0]}"
+            f"{f', and {len(different) - 1} more differences' if different[1:] else ''}. Give "
+            "another --run-dir, a larger --steps to go on, or --init-from to begin with its weights."
+        )
+    if (run.run_dir / "export.json").exists() and steps == run.recipe.steps:
+        raise UserError(
+            f"{run.run_dir} holds this very run, finished at step {steps:,}. Give a larger "
+            "--steps to go on, or another --run-dir with --init-from to begin with its weights."
+        )
+
+
+def go(run: Run, prepared: Any, console: rich.console.Console, *, program: str) -> int:
+    """Trains, exports, and says what to do next."""
+    from training import export, loop
+
+    began = time.perf_counter()
+    try:
+        progress = trained(run, prepared, console)
+    except loop.Interrupted as stop:
+        console.print(
+            f"Stopped by {signal.Signals(stop.number).name}; step {stop.step:,} is saved in "
+            f"{run.run_dir}. The same command goes on from there.",
+            highlight=False,
+        )
+        return 128 + stop.number
+    console.print(
+        f"Trained to step {progress.step:,} in {time.perf_counter() - began:.0f} s; best "
+        f"{run.recipe.watch} {progress.best:.4f} at step {progress.best_step:,}.",
+        highlight=False,
+    )
+    published = export.publish(run.run_dir, run.export_dir)
+    (run.run_dir / "export.json").write_text(json.dumps({"folder": str(published)}) + "\n")
+    console.print(f"Exported to {published}. To serve it, and in another terminal to ask it:\n")
+    console.print(next_commands(run, program), highlight=False, markup=False)
+    return 0
+
+
+def next_commands(run: Run, program: str) -> str:
+    """The two commands to paste: the server, and one question."""
+    from kmodels.core import zoo
+
+    base = (run.export_dir / run.model).resolve()
+    ask = getattr(zoo.load(run.model), "ASK", "")
+    return (
+        f"{program} -m serving.server --port=8500 --model_name={run.model} "
+        f"--model_base_path={base}\n\n"
+        f"{program} -m serving.client predict {run.model} --target=localhost:8500 {ask}\n"
+    )
+
+
+def trained(run: Run, prepared: Any, console: rich.console.Console) -> Any:
+    """Builds model, learner and journal in the strategy's scope and trains."""
+    import keras
+    import tensorflow as tf
+
+    from kmodels.core import zoo
+    from training import loop, recipes, strategy
+    from training.journal import Journal
+
+    chosen = strategy.make(run.strategy, replicas=run.replicas)
+    strategy.check_divides(run.recipe.batch_size, chosen, run.recipe.micro_batches)
+    keras.utils.set_random_seed(run.seed)
+    keras.config.set_dtype_policy(run.precision)
+    tf.config.experimental.enable_op_determinism()
+    paper, module = zoo.load(run.model), recipes.load(run.model)
+    objective = getattr(
+        importlib.import_module(f"training.objectives.{run.recipe.objective}"), run.recipe.objective
+    )
+    learners = importlib.import_module(f"training.learners.{run.recipe.learner}")
+    with chosen.scope():
+        model = paper.build(run.config)
+        learner = learners.make(model, objective, run)
+    journal = Journal(run, unit=module.UNIT, console=console)
+    prepared.codec.save(run.run_dir / "codec")
+    if run.init_from is not None and not (run.run_dir / "checkpoints").exists():
+        init_from(pathlib.Path(run.init_from), model, journal)
+    journal.say(
+        f"{run.model} {run.preset}: {paper.param_count(run.config):,} parameters, "
+        f"{chosen.num_replicas_in_sync} replica(s), {run.precision}, "
+        f"XLA {'on' if run.compile else 'off'}; writing {run.run_dir}"
+    )
+    return loop.train(
+        run,
+        learner,
+        prepared.data,
+        journal,
+        strategy=chosen,
+        evaluators=module.evaluators(model, prepared),
+    )
+
+
+def init_from(source: pathlib.Path, model: Any, journal: Any) -> None:
+    """Sets the weights that match in name and shape to those of another run's best checkpoint.
+
+    Raises:
+        UserError: the folder is no run, or nothing in it matches.
+    """
+    from training import export
+    from training.checkpoints import model_weights
+
+    weights = model_weights(export.best_weights(source))
+    matched = []
+    for variable in model.weights:
+        value = weights.get(variable.path)
+        if value is not None and value.shape == tuple(variable.shape):
+            variable.assign(value)
+            matched.append(variable.path)
+        else:
+            why = "not there" if value is None else f"of shape {value.shape} there"
+            journal.say(f"{variable.path} keeps its initial values: it is {why}.")
+    if not matched:
+        raise UserError(f"--init-from={source}: none of its tensors fits this model.")
+    journal.say(f"{len(matched)} of {len(model.weights)} tensors begin as in {source}.")
+
+
+def dry(run: Run, prepared: Any, console: rich.console.Console) -> int:
+    """One step, one evaluation, one export to a temporary folder; an estimate of memory."""
+    import resource
+
+    from training import export
+
+    with tempfile.TemporaryDirectory() as folder:
+        short = dataclasses.replace(
+            run.recipe, steps=1, log_every=1, eval_every=1, save_every=1, eval_batches=1
+        )
+        place = pathlib.Path(folder)
+        once = dataclasses.replace(
+            run, recipe=short, run_dir=place / "run", export_dir=place / "exports"
+        )
+        trained(once, prepared, console)
+        export.publish(once.run_dir, once.export_dir)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    console.print(f"memory  {peak:.1f} GiB at most so far (host)", highlight=False)
+    console.print("The run would work; nothing was kept.", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""One update of the parameters: the only code that knows replicas, clipping, precision and XLA."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+Batch = dict[str, tf.Tensor]
+Logs = dict[str, tf.Tensor]
+Objective = Callable[..., tuple[tf.Tensor, Logs]]
+WEIGHT = "weight"  # how many tokens or examples a shard's means are over
+
+
+def descend(
+    objective: Objective,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    batch: Batch,
+    *,
+    clip_norm: float | None = None,
+    micro_batches: int = 1,
+    compile: bool = False,
+) -> Logs:
+    """One step down the gradient of the global batch's mean loss.
+
+    Called in a replica's context with that replica's part of the batch. The gradients of all
+    replicas are summed, each by its share of the weight, then clipped, then applied.
+
+    XLA takes the whole step where there is one replica; else the forward and backward pass, for
+    collectives cannot be compiled on every device.
+
+    Args:
+        objective: `objective(model, batch, training=True) -> (loss, logs)`; the loss is the mean
+            over this part, `logs["weight"]` says over how much.
+        clip_norm: Largest global norm; None does not clip.
+        micro_batches: Parts the batch is cut into by row, to save memory.
+
+    Returns:
+        The logs of this part, with the loss.
+    """
+    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    variables = model.trainable_variables
+
+    def forward_backward(batch: Batch) -> tuple[list[tf.Tensor], Logs]:
+        parts = [_gradients(objective, model, part) for part in _cut(batch, micro_batches)]
+        return _weighted_sum(parts)
+
+    def whole(batch: Batch) -> Logs:
+        gradients, logs = forward_backward(batch)
+        _apply(optimizer, gradients, variables, clip_norm)
+        return logs
+
+    if alone:
+        return tf.function(whole, jit_compile=True)(batch) if compile else whole(batch)
+    compute = tf.function(forward_backward, jit_compile=True) if compile else forward_backward
+    gradients, logs = compute(batch)
+    _apply(optimizer, _reduced(gradients, logs[WEIGHT]), variables, clip_norm)
+    return logs
+
+
+def _gradients(objective: Objective, model: keras.Model, batch: Batch) -> Any:
+    with tf.GradientTape() as tape:
+        loss, logs = objective(model, batch, training=True)
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **logs}
+
+
+def _cut(batch: Batch, count: int) -> list[Batch]:
+    if count == 1:
+        return [batch]
+    cut = {name: tf.split(value, count) for name, value in batch.items()}
+    return [{name: parts[i] for name, parts in cut.items()} for i in range(count)]
+
+
+def _weighted_sum(parts: Sequence[tuple[list[tf.Tensor], Logs]]) -> tuple[list[tf.Tensor], Logs]:
+    """Means over parts of different weight to the mean over all."""
+    if len(parts) == 1:
+        return parts[0]
+    total = tf.add_n([logs[WEIGHT] for _, logs in parts])
+    shares = [logs[WEIGHT] / total for _, logs in parts]
+    columns = zip(*(gradients for gradients, _ in parts), strict=True)
+    gradients = [tf.add_n([g * s for g, s in zip(c, shares, strict=True)]) for c in columns]
+    mean = {
+        name: tf.add_n([logs[name] * s for (_, logs), s in zip(parts, shares, strict=True)])
+        for name in parts[0][1]
+    }
+    return gradients, {**mean, WEIGHT: total}
+
+
+def _reduced(gradients: list[tf.Tensor], weight: tf.Tensor) -> list[tf.Tensor]:
+    """Sums over replicas by share of weight, over R: Keras optimizers sum R equal copies."""
+    context = tf.distribute.get_replica_context()
+    share = weight / context.all_reduce(tf.distribute.ReduceOp.SUM, weight)
+    total = context.all_reduce(tf.distribute.ReduceOp.SUM, [g * share for g in gradients])
+    return list(total)
+
+
+def _apply(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: list[tf.Tensor],
+    variables: list[keras.Variable],
+    clip_norm: float | None,
+) -> None:
+    if clip_norm is not None:
+        norm = tf.linalg.global_norm(gradients)
+        scale = clip_norm / tf.maximum(norm, clip_norm)
+        gradients = [g * scale for g in gradients]
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    optimizer.apply([g / replicas for g in gradients] if replicas > 1 else gradients, variables)
+
+
+def repeat(step: Callable[[Batch], Logs], strategy: tf.distribute.Strategy) -> Any:
+    """A graph that takes `count` batches of an iterator through `step`: one call, many steps.
+
+    Returns:
+        A function of (iterator, count) that gives the logs' means over all replicas and steps as
+        Python floats, `weight` as the sum.
+    """
+    names: list[str] = []
+
+    @tf.function
+    def many(iterator: Any, count: tf.Tensor) -> tf.Tensor:
+        rows = tf.TensorArray(tf.float32, size=count)
+        for i in tf.range(count):
+            logs = strategy.run(_weighted(step, names), args=(next(iterator),))
+            rows = rows.write(i, strategy.reduce(tf.distribute.ReduceOp.SUM, logs, axis=None))
+        return tf.reduce_sum(rows.stack(), axis=0)
+
+    def means(iterator: Any, count: int) -> dict[str, float]:
+        values = many(iterator, tf.constant(count)).numpy().tolist()
+        sums = dict(zip(names, values, strict=True))
+        weight = sums[WEIGHT]
+        return {n: v if n == WEIGHT else v / weight for n, v in sums.items()}
+
+    return means
+
+
+def _weighted(step: Callable[[Batch], Logs], names: list[str]) -> Callable[[Batch], tf.Tensor]:
+    """The step's logs as one vector, each times the weight; their names go into `names`."""
+
+    def vector(batch: Batch) -> tf.Tensor:
+        logs = step(batch)
+        names[:] = sorted(logs)
+        weight = tf.cast(logs[WEIGHT], tf.float32)
+        return tf.stack(
+            [weight if n == WEIGHT else tf.cast(logs[n], tf.float32) * weight for n in names]
+        )
+
+    return vector

@@ -49,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(argv: Sequence[str], console: rich.console.Console) -> int:
     """`main` without its error messages."""
+    from training import quiet
+
+    quiet.import_tensorflow()
     from training import flags as command_line
 
     if "--list" in argv:

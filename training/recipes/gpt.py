@@ -88,7 +88,8 @@ def prepare(config: gpt.Config, recipe: Recipe, data_dir: pathlib.Path | None) -
         )
     except ValueError as error:
         raise UserError(str(error)) from None
-    return Prepared.of(config, codec, data, text, prompt=held_out[: min(16, config.context // 2)])
+    line = held_out[held_out.find("\n") + 1 :]
+    return Prepared.of(config, codec, data, text, prompt=line[: max(config.context // 4, 1)])
 
 
 def fit(choice: TextCodecChoice, vocab: int | None, text: str, train: str) -> TextCodec:

@@ -201,7 +201,7 @@ def verify(
     Raises:
         RuntimeError: it does not load, or an answer differs.
     """
-    asked = {}
+    asked: dict[str, Any] = {}
     for name, endpoint in endpoints.items():
         for key, value in full(endpoint).items():
             asked[f"{name}/{key}"] = _plain(

@@ -22,17 +22,23 @@ class Journal:
         run: The run; its folder is made.
         unit: What a batch's weight counts, for the speed: "tokens" or "examples".
         console: Where to speak; a terminal gets a live bar, anything else a line an interval.
+        writes: Whether this process writes and speaks; of several workers only the chief does.
     """
 
-    def __init__(self, run: Run, *, unit: str, console: rich.console.Console) -> None:
-        self.run, self.unit, self.console = run, unit, console
-        run.run_dir.mkdir(parents=True, exist_ok=True)
-        write_atomically(run.run_dir / "run.json", to_json(run))
-        self.logs = run.run_dir / "logs.jsonl"
-        self.board = tf.summary.create_file_writer(str(run.run_dir / "tensorboard"))
+    def __init__(
+        self, run: Run, *, unit: str, console: rich.console.Console, writes: bool = True
+    ) -> None:
+        self.run, self.unit, self.writes = run, unit, writes
+        self.console = console if writes else rich.console.Console(quiet=True)
         self.bar: rich.progress.Progress | None = None
         self.task = rich.progress.TaskID(0)
         self.held_out: float | None = None
+        self.logs = run.run_dir / "logs.jsonl"
+        if not writes:
+            return
+        run.run_dir.mkdir(parents=True, exist_ok=True)
+        write_atomically(run.run_dir / "run.json", to_json(run))
+        self.board = tf.summary.create_file_writer(str(run.run_dir / "tensorboard"))
 
     def say(self, sentence: str) -> None:
         """One line for the user."""
@@ -85,7 +91,7 @@ class Journal:
 
     def rewind(self, step: int) -> None:
         """Drops the lines after `step`, and a half-written last one: the run goes on from there."""
-        if not self.logs.exists():
+        if not self.writes or not self.logs.exists():
             return
         kept = []
         for line in self.logs.read_text(encoding="utf-8").splitlines():
@@ -100,6 +106,8 @@ class Journal:
     def _write(
         self, step: int, split: str, numbers: dict[str, float], texts: dict[str, str] | None = None
     ) -> None:
+        if not self.writes:
+            return
         entry = {"step": step, "split": split, **numbers, **(texts or {})}
         with self.logs.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")

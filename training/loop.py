@@ -105,6 +105,8 @@ def train(
     iterator = spread(batches, strategy)
 
     def save() -> None:
+        if not journal.writes:
+            return
         meta = checkpoints.Meta(progress.step, progress.best, progress.best_step)
         checkpoints.save(folder, learner.state, meta)
 

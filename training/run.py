@@ -59,10 +59,11 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
         return 0
     flags, recipe = command_line.parse(argv)
     from kmodels.core import zoo
-    from training import recipes
+    from training import recipes, strategy
 
     paper, module = zoo.load(flags.model), recipes.load(flags.model)
     config = flags.config
+    chosen = strategy.make(flags.strategy, replicas=flags.replicas)
     if flags.describe and getattr(config, "vocab", 0) is not None:
         prepared = None
     else:
@@ -74,9 +75,9 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
         print(f"parameters  {paper.param_count(config):,}")
         return 0
     if flags.dry_run:
-        return dry(run, prepared, console)
+        return dry(run, prepared, chosen, console)
     check_folder(run)
-    return go(run, prepared, console, program=command_line.program())
+    return go(run, prepared, chosen, console)
 
 
 def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
@@ -134,13 +135,13 @@ def check_folder(run: Run) -> None:
         )
 
 
-def go(run: Run, prepared: Any, console: rich.console.Console, *, program: str) -> int:
+def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> int:
     """Trains, exports, and says what to do next."""
-    from training import export, loop
+    from training import export, flags, loop, strategy
 
     began = time.perf_counter()
     try:
-        progress = trained(run, prepared, console)
+        progress = trained(run, prepared, chosen, console)
     except loop.Interrupted as stop:
         console.print(
             f"Stopped by {signal.Signals(stop.number).name}; step {stop.step:,} is saved in "
@@ -153,10 +154,12 @@ def go(run: Run, prepared: Any, console: rich.console.Console, *, program: str) 
         f"{run.recipe.watch} {progress.best:.4f} at step {progress.best_step:,}.",
         highlight=False,
     )
+    if not strategy.is_chief(chosen):
+        return 0
     published = export.publish(run.run_dir, run.export_dir)
     (run.run_dir / "export.json").write_text(json.dumps({"folder": str(published)}) + "\n")
     console.print(f"Exported to {published}. To serve it, and in another terminal to ask it:\n")
-    console.print(next_commands(run, program), highlight=False, markup=False)
+    console.print(next_commands(run, flags.program()), highlight=False, markup=False)
     return 0
 
 
@@ -173,8 +176,8 @@ def next_commands(run: Run, program: str) -> str:
     )
 
 
-def trained(run: Run, prepared: Any, console: rich.console.Console) -> Any:
-    """Builds model, learner and journal in the strategy's scope and trains."""
+def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> Any:
+    """Builds model and learner in the strategy's scope, the journal beside them, and trains."""
     import keras
     import tensorflow as tf
 
@@ -182,7 +185,6 @@ def trained(run: Run, prepared: Any, console: rich.console.Console) -> Any:
     from training import loop, recipes, strategy
     from training.journal import Journal
 
-    chosen = strategy.make(run.strategy, replicas=run.replicas)
     strategy.check_divides(run.recipe.batch_size, chosen, run.recipe.micro_batches)
     keras.utils.set_random_seed(run.seed)
     keras.config.set_dtype_policy(run.precision)
@@ -195,8 +197,10 @@ def trained(run: Run, prepared: Any, console: rich.console.Console) -> Any:
     with chosen.scope():
         model = paper.build(run.config)
         learner = learners.make(model, objective, run)
-    journal = Journal(run, unit=module.UNIT, console=console)
-    prepared.codec.save(run.run_dir / "codec")
+    chief = strategy.is_chief(chosen)
+    journal = Journal(run, unit=module.UNIT, console=console, writes=chief)
+    if chief:
+        prepared.codec.save(run.run_dir / "codec")
     if run.init_from is not None and not (run.run_dir / "checkpoints").exists():
         init_from(pathlib.Path(run.init_from), model, journal)
     journal.say(
@@ -238,12 +242,19 @@ def init_from(source: pathlib.Path, model: Any, journal: Any) -> None:
     journal.say(f"{len(matched)} of {len(model.weights)} tensors begin as in {source}.")
 
 
-def dry(run: Run, prepared: Any, console: rich.console.Console) -> int:
+def dry(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> int:
     """One step, one evaluation, one export to a temporary folder; an estimate of memory."""
     import resource
 
+    from kmodels.core import zoo
     from training import export
 
+    count = zoo.load(run.model).param_count(run.config)
+    console.print(
+        f"memory  {4 * count / 2**30:.2f} GiB of weights, as much of gradients, "
+        f"{8 * count / 2**30:.2f} GiB of optimizer moments, and activations",
+        highlight=False,
+    )
     with tempfile.TemporaryDirectory() as folder:
         short = dataclasses.replace(
             run.recipe, steps=1, log_every=1, eval_every=1, save_every=1, eval_batches=1
@@ -252,10 +263,12 @@ def dry(run: Run, prepared: Any, console: rich.console.Console) -> int:
         once = dataclasses.replace(
             run, recipe=short, run_dir=place / "run", export_dir=place / "exports"
         )
-        trained(once, prepared, console)
+        trained(once, prepared, chosen, console)
         export.publish(once.run_dir, once.export_dir)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    console.print(f"memory  {peak:.1f} GiB at most so far (host)", highlight=False)
+    console.print(
+        f"memory  {peak:.2f} GiB of host memory at the peak of this trial", highlight=False
+    )
     console.print("The run would work; nothing was kept.", highlight=False)
     return 0
 

@@ -1,5 +1,6 @@
 """One update of the parameters: the only code that knows replicas, clipping, precision and XLA."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 Batch = dict[str, tf.Tensor]
 Logs = dict[str, tf.Tensor]
+Part = tuple[list[tf.Tensor], Logs]  # gradients and logs of some rows
 Objective = Callable[..., tuple[tf.Tensor, Logs]]
 WEIGHT = "weight"  # how many tokens or examples a shard's means are over
 
@@ -27,14 +29,14 @@ def descend(
     Called in a replica's context with that replica's part of the batch. The gradients of all
     replicas are summed, each by its share of the weight, then clipped, then applied.
 
-    XLA takes the whole step where there is one replica; else the forward and backward pass, for
-    collectives cannot be compiled on every device.
+    XLA takes forward and backward, and the update too where there is one replica: collectives
+    cannot be compiled on every device.
 
     Args:
         objective: `objective(model, batch, training=True) -> (loss, logs)`; the loss is the mean
             over this part, `logs["weight"]` says over how much.
         clip_norm: Largest global norm; None does not clip.
-        micro_batches: Parts the batch is cut into by row, to save memory.
+        micro_batches: Parts the batch is cut into by row, one after another, to save memory.
 
     Returns:
         The logs of this part, with the loss.
@@ -42,28 +44,37 @@ def descend(
     alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
     variables = model.trainable_variables
 
-    def forward_backward(batch: Batch) -> tuple[list[tf.Tensor], Logs]:
-        parts = [_gradients(objective, model, part) for part in _cut(batch, micro_batches)]
-        return _weighted_sum(parts)
+    def gradients_of(part: Batch) -> Part:
+        with tf.GradientTape() as tape:
+            loss, logs = objective(model, part, training=True)
+        gradients = tape.gradient(loss, [v.value for v in variables])
+        return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **logs}
 
-    def whole(batch: Batch) -> Logs:
-        gradients, logs = forward_backward(batch)
+    def update(parts: list[Part]) -> Logs:
+        gradients, logs = _weighted_sum(parts)
+        if not alone:
+            gradients = _reduced(gradients, logs[WEIGHT])
         _apply(optimizer, gradients, variables, clip_norm)
         return logs
 
-    if alone:
-        return tf.function(whole, jit_compile=True)(batch) if compile else whole(batch)
-    compute = tf.function(forward_backward, jit_compile=True) if compile else forward_backward
-    gradients, logs = compute(batch)
-    _apply(optimizer, _reduced(gradients, logs[WEIGHT]), variables, clip_norm)
-    return logs
+    compute = tf.function(gradients_of, jit_compile=True) if compile else gradients_of
+    parts: list[Part] = []
+    for micro_batch in _cut(batch, micro_batches):
+        with tf.control_dependencies([logs["loss"] for _, logs in parts]):  # one after another
+            lanes = _lanes(micro_batch) if compile and alone else 1
+            parts += [compute(lane) for lane in _cut(micro_batch, lanes)]  # all at once
+    return tf.function(update, jit_compile=True)(parts) if compile and alone else update(parts)
 
 
-def _gradients(objective: Objective, model: keras.Model, batch: Batch) -> Any:
-    with tf.GradientTape() as tape:
-        loss, logs = objective(model, batch, training=True)
-    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
-    return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **logs}
+def _lanes(batch: Batch) -> int:
+    """Into how many parts a batch is cut for the CPU's cores: each runs its own XLA program.
+
+    One program on every core beats one program that spreads each operation over all cores. A GPU
+    takes the batch whole.
+    """
+    rows = next(iter(batch.values())).shape[0] or 1
+    cores = len(os.sched_getaffinity(0)) if not tf.config.list_logical_devices("GPU") else 1
+    return max(n for n in range(1, cores + 1) if rows % n == 0)
 
 
 def _cut(batch: Batch, count: int) -> list[Batch]:
@@ -73,7 +84,7 @@ def _cut(batch: Batch, count: int) -> list[Batch]:
     return [{name: parts[i] for name, parts in cut.items()} for i in range(count)]
 
 
-def _weighted_sum(parts: Sequence[tuple[list[tf.Tensor], Logs]]) -> tuple[list[tf.Tensor], Logs]:
+def _weighted_sum(parts: Sequence[Part]) -> Part:
     """Means over parts of different weight to the mean over all."""
     if len(parts) == 1:
         return parts[0]

@@ -1,5 +1,6 @@
 """Replicas: which devices train, and how a global batch is spread over them."""
 
+import os
 from typing import Any, cast
 
 import tensorflow as tf
@@ -20,8 +21,6 @@ def make(name: StrategyName, *, replicas: int | None = None) -> tf.distribute.St
     Raises:
         UserError: a cluster is asked for and none is described, or there are too few GPUs.
     """
-    import os
-
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
         many = len(gpus) > 1 or (replicas or 1) > 1
@@ -53,6 +52,12 @@ def _devices(gpus: list[Any], replicas: int | None) -> list[str]:
             cpu, [tf.config.LogicalDeviceConfiguration()] * count
         )
     return [f"CPU:{i}" for i in range(count)]
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or (resolver.task_id or 0) == 0
 
 
 def spread(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:

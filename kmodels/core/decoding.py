@@ -131,14 +131,19 @@ def check_options(options: dict[str, tf.Tensor]) -> None:
 
 
 def _spread(options: dict[str, tf.Tensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Options of shape [1] or [B] (`stop` also [S] by row) to [B] (and `stop` to [B, S])."""
+    """Options of shape [1] or [B] to [B]; `stop` of [S], [B] or [B, S] to [B, S]."""
     out = {}
     for name, value in options.items():
-        if name == "stop":
+        if name == "stop":  # a flat list is one string a row, or else all rows' strings
+            flat = tf.where(tf.size(value) == batch, [-1, 1], [1, -1])
+            value = tf.cond(
+                tf.rank(value) < 2, lambda v=value: tf.reshape(v, flat), lambda v=value: v
+            )
             value = tf.reshape(value, tf.stack([tf.shape(value)[0], -1]))
-            out[name] = tf.broadcast_to(value, tf.stack([batch, tf.shape(value)[1]]))
-        else:
-            out[name] = tf.broadcast_to(value, batch[None])
+        given = tf.shape(value)[0]
+        fits = (given == 1) | (given == batch)
+        sampling.must(fits, f"{name} must have one value, or one for each prompt; values", given)
+        out[name] = tf.broadcast_to(value, tf.concat([[batch], tf.shape(value)[1:]], 0))
     return out
 
 
@@ -240,16 +245,15 @@ def cut_at_stop(text: tf.Tensor, piece: tf.Tensor, stops: tf.Tensor) -> tuple[tf
         back = tf.range(tf.reduce_max(reach) + 1)[::-1]  # from far to near: the earliest wins
         end = tf.strings.length(whole)
         begin = tf.maximum(end[:, None] - back[None], 0)  # [B, R]
-        shape = tf.stack([tf.shape(stops)[0], tf.shape(stops)[1], tf.size(back)])
-        found = tf.strings.substr(
-            tf.broadcast_to(whole[:, None, None], shape),
-            tf.broadcast_to(begin[:, None], shape),
-            tf.broadcast_to(size, shape),
-        )
+        place = begin[:, None] + tf.zeros_like(size)  # [B, S, R]
+        length = size + tf.zeros_like(begin[:, None])
+        text_at = tf.broadcast_to(whole[:, None, None], tf.shape(place))
+        found = tf.strings.substr(text_at, place, length)
         hit = tf.reduce_any((found == stops[:, :, None]) & (size > 0), axis=1)  # [B, R]
         stopped = tf.reduce_any(hit, axis=1)
         first = tf.gather(begin, tf.argmax(tf.cast(hit, tf.int32), axis=1), batch_dims=1)
         return tf.strings.substr(whole, 0 * end, tf.where(stopped, first, end)), stopped
 
     none = tf.reduce_all(tf.equal(stops, ""))
-    return tf.cond(none, lambda: (whole, tf.zeros_like(text, tf.bool)), search)
+    cut, stopped = tf.cond(none, lambda: (whole, tf.zeros_like(text, tf.bool)), search)
+    return cut, stopped

@@ -20,8 +20,10 @@ DATA = ("docs", "text")
 PRESET = "char"
 
 # GPT-3, table 2.1: parameters and peak learning rate.
-RATES = ((125e6, 6e-4), (350e6, 3e-4), (760e6, 2.5e-4), (1.3e9, 2e-4), (2.7e9, 1.6e-4))
-RATES += ((6.7e9, 1.2e-4), (13e9, 1e-4), (175e9, 0.6e-4))
+RATES = (
+    *((125e6, 6e-4), (350e6, 3e-4), (760e6, 2.5e-4), (1.3e9, 2e-4)),
+    *((2.7e9, 1.6e-4), (6.7e9, 1.2e-4), (13e9, 1e-4), (175e9, 0.6e-4)),
+)
 
 
 def recipe(config: gpt.Config) -> Recipe:
@@ -88,8 +90,9 @@ def prepare(config: gpt.Config, recipe: Recipe, data_dir: pathlib.Path | None) -
         )
     except ValueError as error:
         raise UserError(str(error)) from None
-    line = held_out[held_out.find("\n") + 1 :]
-    return Prepared.of(config, codec, data, text, prompt=line[: max(config.context // 4, 1)])
+    _, _, paragraph = held_out.partition("\n\n")
+    prompt = (paragraph or held_out)[: max(config.context // 4, 1)]
+    return Prepared.of(config, codec, data, text, prompt=prompt)
 
 
 def fit(choice: TextCodecChoice, vocab: int | None, text: str, train: str) -> TextCodec:

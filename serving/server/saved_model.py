@@ -1,0 +1,170 @@
+"""One version on disk -> a session that runs its signatures the way TF Serving does.
+
+`tf.saved_model.load` would give Python functions that check shapes and names; TF Serving feeds
+and fetches graph tensors by name, so a [1] array may enter an input declared [-1, 1], and only
+what the wanted outputs need is computed. Both follow from running a session on the graph.
+"""
+
+import gc
+import glob
+import importlib.util
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.client import pywrap_tf_session
+from tensorflow.python.framework import op_def_registry
+
+from serving.server.errors import Code, ServingError
+
+Array = np.ndarray[Any, Any]
+log = logging.getLogger(__name__)
+
+GRAPH_FILE = "saved_model.pb"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A SavedModel in memory: its signatures and a session that evaluates them.
+
+    `signatures` maps a name to a SignatureDef as stored in the SavedModel. Calls of `run` may
+    come from many threads at once.
+    """
+
+    signatures: Mapping[str, Any]
+    _session: Any
+    _ends: dict[str, Any] = field(default_factory=dict)  # tensor name -> the session's handle
+
+    def run(
+        self,
+        feeds: Mapping[str, Array],
+        fetches: Sequence[Any],
+        *,
+        timeout_seconds: float | None = None,
+    ) -> list[Array]:
+        """Evaluate the TensorInfos `fetches` with the tensors named in `feeds` replaced.
+
+        Strings are object arrays of `bytes`. Without a timeout the call may last for ever.
+
+        Raises:
+            ServingError: with TensorFlow's own code and message when the graph refuses.
+        """
+        options = None
+        if timeout_seconds is not None:
+            milliseconds = max(1, int(timeout_seconds * 1000))
+            text = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
+            options = pywrap_tf_session.TF_NewBufferFromString(text)
+        try:
+            # The layer below Session.run: the same call into the runtime, per-call options
+            # included, without Session.run's check of feeds against static shapes.
+            values = self._session._call_tf_sessionrun(
+                options,
+                {self._end(name): value for name, value in feeds.items()},
+                [self._end(info.name) for info in fetches],
+                [],
+                None,
+            )
+        except tf.errors.OpError as error:
+            raise ServingError(Code(error.error_code), error.message) from error
+        finally:
+            if options is not None:
+                pywrap_tf_session.TF_DeleteBuffer(options)
+        return [_as_array(value, info.dtype) for value, info in zip(values, fetches, strict=True)]
+
+    def _end(self, name: str) -> Any:
+        end = self._ends.get(name)
+        if end is None:
+            try:
+                end = self._session.graph.get_tensor_by_name(name)._as_tf_output()
+            except (KeyError, ValueError) as error:
+                raise ServingError(
+                    Code.NOT_FOUND, f"the graph has no tensor named {name!r}"
+                ) from error
+            self._ends[name] = end
+        return end
+
+    def close(self) -> None:
+        """Give the memory of variables and graph back; the model cannot be run afterwards."""
+        self._session.close()
+        self._ends.clear()
+        gc.collect()  # graph, operations and session refer to each other
+
+
+def _as_array(value: Any, dtype: int) -> Array:
+    """The session returns bare scalars for rank 0; `bytes` must not become a padded S array."""
+    if dtype == types_pb2.DT_STRING and not isinstance(value, np.ndarray):
+        array = np.empty((), object)
+        array[()] = value
+        return array
+    return np.asarray(value)
+
+
+def find_devices() -> None:
+    """Let TensorFlow look for accelerators now, rather than during the first load."""
+    tf.config.list_physical_devices()
+
+
+def load(path: Path, *, tags: Sequence[str] = ("serve",)) -> LoadedModel:
+    """Read the SavedModel in the folder `path` and restore its variables.
+
+    Raises:
+        ServingError: if the folder does not hold a complete SavedModel with these tags.
+    """
+    _register_operations(path / GRAPH_FILE)
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph)
+    try:
+        with graph.as_default():
+            meta_graph = tf.compat.v1.saved_model.load(session, list(tags), str(path))
+        session._extend_graph()
+    except tf.errors.OpError as error:
+        session.close()
+        raise ServingError(Code(error.error_code), error.message) from error
+    except Exception as error:  # a damaged file can fail anywhere inside TensorFlow's loader
+        session.close()
+        raise ServingError(Code.INTERNAL, f"cannot load {path}: {error}") from error
+    return LoadedModel(dict(meta_graph.signature_def), session)
+
+
+def _register_operations(graph_file: Path) -> None:
+    """Make tensorflow-text's operations known if this graph has any that TensorFlow lacks."""
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        saved_model.ParseFromString(graph_file.read_bytes())
+    except Exception as error:
+        raise ServingError(Code.DATA_LOSS, f"cannot read {graph_file}: {error}") from error
+    names = {
+        node.op
+        for meta_graph in saved_model.meta_graphs
+        for nodes in (
+            meta_graph.graph_def.node,
+            *(function.node_def for function in meta_graph.graph_def.library.function),
+        )
+        for node in nodes
+    }
+    functions = {
+        function.signature.name
+        for meta_graph in saved_model.meta_graphs
+        for function in meta_graph.graph_def.library.function
+    }
+    unknown = sorted(n for n in names - functions if op_def_registry.get(n) is None)
+    if not unknown:
+        return
+    # The kernels alone: importing the package would bring a second Keras into the process.
+    package = importlib.util.find_spec("tensorflow_text")
+    for folder in (package and package.submodule_search_locations) or ():
+        for library in sorted(glob.glob(f"{folder}/python/ops/*.so")):
+            tf.load_op_library(library)
+    missing = [name for name in unknown if op_def_registry.get(name) is None]
+    if missing:
+        raise ServingError(
+            Code.NOT_FOUND,
+            f"operations not known to TensorFlow or tensorflow-text: {', '.join(missing)}",
+        )
+    log.debug("tensorflow-text registered for %s", ", ".join(unknown))

@@ -1,0 +1,121 @@
+"""Whole server processes: start, reload, stop, and what is said on the way."""
+
+import os
+import shutil
+import signal
+import socket
+import threading
+
+import grpc
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from serving.client import Client, Unavailable
+from serving.server.command import main
+
+FAST = ("--load_retry_interval_micros=100000", "--max_num_load_retries=0")
+
+
+def test_a_server_from_an_empty_place_to_the_last_request(
+    start_server, tmp_path, version_folder, other_version_folder
+):
+    base, staging = tmp_path / "models", tmp_path / "staging"
+    socket_path = tmp_path / "s"
+    server = start_server(
+        "--model_name=zoo", "--model-base-path", str(base), f"--grpc_socket_path={socket_path}",
+        "--port=0", "--unheard_of=1", *FAST,
+    )  # fmt: skip
+    server.wait_for("unknown argument ignored: --unheard_of=1")
+    server.wait_for("waiting for versions, .* does not exist")
+    shutil.copytree(version_folder, staging / "1")
+    staging.rename(base)
+    server.wait_for(rf"^serving zoo version 1 at unix:{socket_path} \(gRPC\)$")
+    target = f"unix:{socket_path}"
+    with Client(target) as client:
+        assert client.predict("zoo", {"x": 2})["y"].tolist() == [[3.0]]
+
+        # half-copied: the graph is there, the variables are not; the old version goes on
+        shutil.copytree(
+            other_version_folder, base / "2", ignore=shutil.ignore_patterns("variables")
+        )
+        server.wait_for("version 2 failed to load")
+        states = {s.version: (s.state, s.error_code) for s in client.status("zoo")}
+        assert states[1] == ("AVAILABLE", 0)
+        assert states[2][0] == "END" and states[2][1] != 0
+        assert client.predict("zoo", {"x": 2})["y"].tolist() == [[3.0]]
+
+        shutil.copytree(other_version_folder / "variables", base / "2" / "variables")
+        server.wait_for("zoo: version 1 is unloaded")
+        assert client.predict("zoo", {"x": 2})["y"].tolist() == [[4.0]]
+        assert [(s.version, s.state) for s in client.status("zoo")] == [
+            (2, "AVAILABLE"),
+            (1, "END"),
+        ]
+
+        # a request that is running when the signal comes is answered
+        with grpc.insecure_channel(target) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = "zoo"
+            request.model_spec.signature_name = "count"
+            request.inputs["n"].CopyFrom(tf.make_tensor_proto(300_000))
+            slow = stub.Predict.future(request, timeout=60)
+            with Client(channel=channel) as second:
+                second.status("zoo")  # same connection: the slow request has arrived by now
+            assert server.stop(signal.SIGTERM) == 0
+            assert list(slow.result().outputs["n"].int_val) == [300_000]
+    assert server.lines[-2:] == ["stopped", "<end>"]
+    with pytest.raises(Unavailable, match="no server answers at"), Client(target) as client:
+        client.status("zoo", timeout_seconds=10)
+
+
+@pytest.fixture
+def signals():
+    """Puts back what the command does to this process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_sentence(tmp_path, signals, caplog):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"\xff\xfe not a graph")
+    assert main(["--model_name=zoo", "--host=127.0.0.1", "--port=0",
+                 f"--model_base_path={tmp_path}", *FAST]) == 255  # fmt: skip
+    (message,) = [r.message for r in caplog.records if "failed to start" in r.message]
+    assert "no version of zoo loads; version 1: cannot read" in message
+
+
+def test_looking_once_at_an_empty_folder_ends_the_server_with_a_sentence(tmp_path, signals, caplog):
+    flags = ["--port=0", f"--model_base_path={tmp_path}", "--file_system_poll_wait_seconds=0"]
+    assert main(flags) == 255
+    assert f"no version of default in {tmp_path}" in caplog.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_waiting_for_a_model_ends_cleanly(
+    number, tmp_path, signals, caplog, eventually
+):
+    def interrupt():
+        eventually(lambda: "waiting for versions" in caplog.text)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert main(["--port=0", f"--model_base_path={tmp_path / 'nowhere'}"]) == 0
+    thread.join()
+
+
+def test_a_taken_port_is_found_out_before_anything_is_loaded(tmp_path, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flags = ["--host=127.0.0.1", f"--port={port}", f"--model_base_path={tmp_path}"]
+        assert main(flags) == 255
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in caplog.text
+
+
+def test_an_unknown_host_is_a_sentence(tmp_path, caplog):
+    assert main(["--host=256.0.0.1", f"--model_base_path={tmp_path}"]) == 255
+    assert "cannot listen on 256.0.0.1:8500" in caplog.text

@@ -1,0 +1,87 @@
+"""The server's command line."""
+
+from pathlib import Path
+
+import pytest
+
+from serving.server.flags import parse
+
+BASE = "--model_base_path=/models/gpt"
+
+
+def test_defaults_are_those_of_tf_serving():
+    config, unknown = parse([BASE])
+    assert (config.host, config.port, config.model_name) == ("0.0.0.0", 8500, "default")
+    assert config.model_base_path == Path("/models/gpt")
+    assert config.file_system_poll_wait_seconds == 1
+    assert (config.max_num_load_retries, config.load_retry_interval_micros) == (5, 60_000_000)
+    assert config.enable_model_warmup is True
+    assert config.saved_model_tags == ("serve",)
+    assert unknown == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--model_name=gpt"], ["--model-name=gpt"], ["--model_name", "gpt"], ["--model-name", "gpt"]],
+)
+def test_flags_may_be_written_in_four_ways(arguments):
+    assert parse([BASE, *arguments])[0].model_name == "gpt"
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("--enable_model_warmup", True),
+        ("--enable_model_warmup=true", True),
+        ("--enable_model_warmup=false", False),
+        ("--enable-model-warmup=0", False),
+    ],
+)
+def test_boolean_flags_may_be_bare(argument, expected):
+    assert parse([BASE, argument])[0].enable_model_warmup is expected
+
+
+def test_tags_are_a_comma_list():
+    assert parse([BASE, "--saved_model_tags=serve,gpu"])[0].saved_model_tags == ("serve", "gpu")
+
+
+def test_unknown_flags_are_handed_back():
+    assert parse([BASE, "--rest_api_port=8501", "--model_nam=x"])[1] == [
+        "--rest_api_port=8501",
+        "--model_nam=x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "--model_base_path is missing"),
+        ([BASE, "--model_name="], "--model_name must not be empty"),
+        ([BASE, "--port=http"], "'http' is not a whole number from 0 to 65535"),
+        ([BASE, "--port=70000"], "'70000' is not a whole number from 0 to 65535"),
+        ([BASE, "--grpc_max_threads=0"], "'0' is not a whole number from 1 up"),
+        ([BASE, "--enable_model_warmup=maybe"], "'maybe' is neither true nor false"),
+        ([BASE, "--saved_model_tags=,"], "at least one tag"),
+    ],
+)
+def test_bad_values_end_with_one_sentence_and_status_255(arguments, sentence, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(arguments)
+    error = capsys.readouterr().err
+    assert caught.value.code == 255
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+def test_help_names_every_flag(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(["--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    for flag in (
+        "--port",
+        "--grpc_socket_path",
+        "--model_base_path",
+        "--load_retry_interval_micros",
+    ):
+        assert flag in text

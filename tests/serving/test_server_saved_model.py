@@ -1,0 +1,100 @@
+"""A SavedModel run session-style."""
+
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.server import saved_model
+from serving.server.errors import Code, ServingError
+
+
+@pytest.fixture(scope="module")
+def model(version_folder):
+    loaded = saved_model.load(version_folder)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def graph_model(tmp_path_factory):
+    """Two independent outputs in one plain graph; `broken` always fails."""
+    path = tmp_path_factory.mktemp("graph") / "model"
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        outputs = {"fine": x + 1, "broken": tf.reshape(x, [-1, 1000])}
+        tf.compat.v1.saved_model.simple_save(session, str(path), {"x": x}, outputs)
+    loaded = saved_model.load(path)
+    yield loaded
+    loaded.close()
+
+
+def run(model, signature, outputs, timeout_seconds=None, **inputs):
+    definition = model.signatures[signature]
+    feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+    fetches = [definition.outputs[name] for name in outputs]
+    return model.run(feeds, fetches, timeout_seconds=timeout_seconds)
+
+
+def test_outputs_come_in_the_order_asked_for(model):
+    x = np.float32([[2]])
+    double, y = run(model, "serving_default", ["double", "y"], x=x)
+    assert (double.tolist(), y.tolist()) == ([[4.0]], [[3.0]])
+
+
+def test_only_what_the_outputs_need_is_computed(graph_model):
+    x = np.zeros(3, np.float32)
+    (fine,) = run(graph_model, "serving_default", ["fine"], x=x)
+    assert fine.tolist() == [1, 1, 1]
+    with pytest.raises(ServingError) as caught:
+        run(graph_model, "serving_default", ["fine", "broken"], x=x)
+    assert caught.value.code == Code.INVALID_ARGUMENT
+
+
+def test_scalars_come_back_as_arrays(model):
+    (n,) = run(model, "count", ["n"], n=np.int32(3))
+    assert isinstance(n, np.ndarray) and n.shape == () and n.dtype == np.int32
+    (text,) = run(model, "upper", ["raw_bytes"], text=np.array(b"a\0", object))
+    assert text.dtype == object and text[()] == b"a\0"
+
+
+def test_a_timeout_stops_the_graph(model):
+    started = time.monotonic()
+    with pytest.raises(ServingError) as caught:
+        run(model, "count", ["n"], timeout_seconds=0.1, n=np.int32(2**31 - 1))
+    assert caught.value.code == Code.DEADLINE_EXCEEDED
+    assert time.monotonic() - started < 20
+
+
+def test_a_tensor_that_the_graph_lacks_is_named(model):
+    with pytest.raises(ServingError, match="no tensor named 'nowhere:0'"):
+        model.run({"nowhere:0": np.float32(1)}, [])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xff\xff"])
+def test_what_is_no_saved_model_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "saved_model.pb").write_bytes(content)
+    with pytest.raises(ServingError) as caught:
+        saved_model.load(tmp_path)
+    assert str(tmp_path) in caught.value.message
+
+
+def test_missing_variables_are_refused(tmp_path, version_folder):
+    content = (version_folder / "saved_model.pb").read_bytes()
+    (tmp_path / "saved_model.pb").write_bytes(content)
+    with pytest.raises(ServingError):
+        saved_model.load(tmp_path)
+
+
+def test_unknown_tags_are_refused(version_folder):
+    with pytest.raises(ServingError, match="gpu"):
+        saved_model.load(version_folder, tags=["gpu"])
+
+
+def test_unknown_operations_are_named(tmp_path, version_folder):
+    content = (version_folder / "saved_model.pb").read_bytes()
+    (tmp_path / "saved_model.pb").write_bytes(content.replace(b"StringUpper", b"StringUqqer"))
+    with pytest.raises(ServingError, match=r"operations not known .*: StringUqqer"):
+        saved_model.load(tmp_path)

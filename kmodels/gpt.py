@@ -18,13 +18,13 @@ Shapes: B batch, T positions, C context, D width, H heads, K width of a head, V 
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from kmodels.core import decoding
+from kmodels.core import decoding, zoo
 from kmodels.core.codecs.text import TextCodec
 from kmodels.core.paper import Citation, Endpoint
 
@@ -72,6 +72,10 @@ class Config:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"config.{name} is {value}; it must be at least 1.")
+        for name in ("norm", "activation"):
+            allowed = get_args(self.__annotations__[name])
+            if getattr(self, name) not in allowed:
+                raise ValueError(zoo.unknown(f"config.{name}", getattr(self, name), [*allowed]))
         if not 0 <= self.dropout < 1:
             raise ValueError(f"config.dropout is {self.dropout}; it must lie in [0, 1).")
         if self.head_width is None and self.width % self.heads:
@@ -188,7 +192,7 @@ class Attention(keras.layers.Layer):
         """Weighs values by softmax(q k / sqrt(K)) where `seen` [..., Tq, Tk]; gives [B, Tq, D]."""
         scores = ops.matmul(q * (1 / math.sqrt(self.head_width)), ops.swapaxes(k, -1, -2))
         scores = ops.where(seen, ops.cast(scores, "float32"), -1e9)
-        weights = ops.cast(ops.softmax(scores), v.dtype)
+        weights = ops.cast(tf.nn.softmax(scores), v.dtype)
         mixed = ops.matmul(self.dropout(weights, training=training), v)  # [B, H, Tq, K]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
         inner = self.heads * self.head_width
@@ -267,38 +271,48 @@ class GPT(keras.Model):
             x = block(x, training=training)
         return self.head(x)
 
-    def prefill(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, decoding.Cache]:
+    def last_head(self, x: tf.Tensor) -> tf.Tensor:
+        """`head` of [B, D], few rows against many: the large matrix stands on the left."""
+        x = x if self.norm is None else self.norm(x)
+        return ops.cast(
+            ops.transpose(ops.matmul(self.tokens.embeddings, ops.transpose(x))), "float32"
+        )
+
+    def prefill(
+        self, tokens: tf.Tensor, lengths: tf.Tensor, room: tf.Tensor
+    ) -> tuple[tf.Tensor, decoding.Cache]:
         """Reads right-padded windows at once.
 
         Args:
             tokens: int32 [B, T <= C]; what stands behind a row's length is never seen.
             lengths: int32 [B], each at least 1.
+            room: int32, R in [T, C]: how many positions the cache is to hold.
 
         Returns:
-            Logits of the next token [B, V], and keys and values by layer, each [B, H, C, K].
+            Logits of the next token [B, V], and keys and values by layer, each [B, H, R, K].
         """
         x = self.tokens(tokens) + self.positions(ops.arange(ops.shape(tokens)[1]))
         at = ops.arange(ops.shape(tokens)[1])
-        room = [[0, 0], [0, 0], [0, self.config.context - ops.shape(tokens)[1]], [0, 0]]
+        grow = [[0, 0], [0, 0], [0, room - ops.shape(tokens)[1]], [0, 0]]
         cache = []
 
         for block in self.blocks:
 
             def attention(y: tf.Tensor, part: Attention = block.attention) -> tf.Tensor:
                 q, k, v = part.project(y)
-                cache.append((tf.pad(k, room), tf.pad(v, room)))
+                cache.append((tf.pad(k, grow), tf.pad(v, grow)))
                 return part.attend(q, k, v, visible(at[:, None], at[None], part.band))
 
             x = block.around(x, attention)
         last = tf.gather(x, lengths - 1, batch_dims=1)
-        return self.head(last), cache
+        return self.last_head(last), cache
 
     def step(
         self, token: tf.Tensor, position: tf.Tensor, cache: decoding.Cache
     ) -> tuple[tf.Tensor, decoding.Cache]:
-        """Reads one more token a row: int32 [B] at positions [B] in [0, C); as `prefill`."""
+        """Reads one more token a row: int32 [B] at positions [B] in [0, R); as `prefill`."""
         x = (self.tokens(token) + self.positions(position))[:, None]  # [B, 1, D]
-        at = ops.arange(self.config.context)
+        at = ops.arange(ops.shape(cache[0][0])[2])
         new = []
 
         for block, (keys, values) in zip(self.blocks, cache, strict=True):
@@ -316,7 +330,7 @@ class GPT(keras.Model):
                 return part.attend(q, k, v, seen)
 
             x = block.around(x, attention)
-        return self.head(x[:, 0]), new
+        return self.last_head(x[:, 0]), new
 
 
 def build(config: Config) -> GPT:

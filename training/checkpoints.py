@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -118,16 +119,25 @@ def model_weights(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(state: State) -> dict[str, keras.Variable]:
+    """Variables by "group/path". Keras counts seed generators over a whole process; we do not."""
     named: dict[str, keras.Variable] = {}
     for group, variables in state.items():
         for variable in variables:
-            name = f"{group}/{variable.path}"
-            count = 1
+            path = re.sub(r"^seed_generator_\d+/", "seed_generator/", variable.path)
+            name, count = f"{group}/{path}", 1
             while name in named:
                 count += 1
-                name = f"{group}/{variable.path}_{count}"
+                name = f"{group}/{path}_{count}"
             named[name] = variable
     return named
+
+
+def set_aside(checkpoint: pathlib.Path) -> None:
+    """Renames a checkpoint that cannot be read, so that it is kept but never looked at again."""
+    number = 1
+    while (aside := checkpoint.with_name(f"{checkpoint.name}.unreadable-{number}")).exists():
+        number += 1
+    checkpoint.rename(aside)
 
 
 def digest(path: pathlib.Path) -> str:

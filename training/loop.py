@@ -141,7 +141,9 @@ def resume(folder: Any, learner: Learner, journal: Journal) -> Progress:
         try:
             meta = checkpoints.restore(checkpoint, learner.state)
         except checkpoints.Unreadable as error:
-            journal.say(f"Checkpoint {error}; going back to the one before.")
+            journal.say(f"Checkpoint {error}; it is set aside and the one before is taken.")
+            if journal.writes:
+                checkpoints.set_aside(checkpoint)
             continue
         journal.rewind(meta.step)
         journal.say(f"Going on from step {meta.step:,}.")

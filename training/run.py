@@ -126,7 +126,8 @@ def check_folder(run: Run) -> None:
         raise UserError(
             f"{run.run_dir} holds another run: {different[0]}"
             f"{f', and {len(different) - 1} more differences' if different[1:] else ''}. Give "
-            "another --run-dir, a larger --steps to go on, or --init-from to begin with its weights."
+            "another --run-dir, a larger --steps to go on, or --init-from to begin with its "
+            "weights."
         )
     if (run.run_dir / "export.json").exists() and steps == run.recipe.steps:
         raise UserError(

@@ -29,7 +29,9 @@ LIMIT = 4096  # of max_new_tokens: one request may not hold a server for minutes
 class Decoder(Protocol):
     """A model that reads many tokens at once, or one more."""
 
-    def prefill(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, Cache]: ...
+    def prefill(
+        self, tokens: tf.Tensor, lengths: tf.Tensor, room: tf.Tensor
+    ) -> tuple[tf.Tensor, Cache]: ...
 
     def step(
         self, token: tf.Tensor, position: tf.Tensor, cache: Cache
@@ -37,7 +39,7 @@ class Decoder(Protocol):
 
 
 def put(cache: tf.Tensor, new: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """Writes `new` [B, H, 1, K] into `cache` [B, H, C, K] at each row's position [B]."""
+    """Writes `new` [B, H, 1, K] into `cache` [B, H, R, K] at each row's position [B]."""
     batch, heads = tf.shape(cache)[0], tf.shape(cache)[1]
     row, head = tf.meshgrid(tf.range(batch), tf.range(heads), indexing="ij")
     at = tf.stack([row, head, tf.broadcast_to(position[:, None], tf.shape(row))], axis=-1)
@@ -67,11 +69,12 @@ def generate_endpoint(model: Decoder, codec: TextCodec, *, context: int) -> Endp
     def function(prompt: tf.Tensor, **options: tf.Tensor) -> dict[str, tf.Tensor]:
         ragged = codec.encode(prompt)
         lengths = tf.cast(ragged.row_lengths(), tf.int32)
-        check_lengths(lengths, "prompt", low=1, high=context)
-        options = _spread(options, tf.size(lengths))
-        check_options(options)
-        tokens = ragged.to_tensor(default_value=0)
-        return _generate(model, codec, tokens, lengths, options, context=context)
+        checks = check_lengths(lengths, "prompt", low=1, high=context)
+        checks += check_options(options, tf.size(lengths))
+        with tf.control_dependencies(checks):
+            tokens = ragged.to_tensor(default_value=0)
+            options = _spread(options, tf.size(lengths))
+            return _generate(model, codec, tokens, lengths, options, context=context)
 
     return Endpoint(
         function=function,
@@ -98,8 +101,8 @@ def score_endpoint(model: Any, codec: TextCodec, *, context: int) -> Endpoint:
     def function(text: tf.Tensor) -> dict[str, tf.Tensor]:
         ragged = codec.encode(text)
         lengths = tf.cast(ragged.row_lengths(), tf.int32)
-        check_lengths(lengths, "text", low=2, high=context + 1)
-        tokens = ragged.to_tensor(default_value=0)
+        with tf.control_dependencies(check_lengths(lengths, "text", low=2, high=context + 1)):
+            tokens = ragged.to_tensor(default_value=0)
         logits = model(tokens[:, :-1], training=False)
         log_probs = sampling.log_prob(logits, tokens[:, 1:])
         log_probs *= tf.sequence_mask(lengths - 1, dtype=tf.float32)
@@ -113,38 +116,50 @@ def score_endpoint(model: Any, codec: TextCodec, *, context: int) -> Endpoint:
     )
 
 
-def check_lengths(lengths: tf.Tensor, name: str, *, low: int, high: int) -> None:
-    """Stops the request with one sentence unless every length [B] lies in [low, high]."""
+def check_lengths(lengths: tf.Tensor, name: str, *, low: int, high: int) -> list[tf.Operation]:
+    """Assertions, one sentence each, that every length [B] lies in [low, high]."""
+    checks = []
     for wrong, bound in ((lengths < low, f"at least {low}"), (lengths > high, f"at most {high}")):
         row = tf.argmax(tf.cast(wrong, tf.int32))
         given = tf.strings.as_string(tf.gather(lengths, row))
         place = tf.strings.as_string(row)
         sentence = [f"{name} ", place, " has ", given, f" tokens; it must have {bound}."]
-        tf.debugging.Assert(~tf.reduce_any(wrong), [tf.strings.join(sentence)])
+        checks += sampling.must(~tf.reduce_any(wrong), tf.strings.join(sentence))
+    return checks
 
 
-def check_options(options: dict[str, tf.Tensor]) -> None:
-    """Stops the request with one sentence unless every option lies in its range."""
-    new = options["max_new_tokens"]
-    sampling.must((new >= 1) & (new <= LIMIT), f"max_new_tokens must lie in [1, {LIMIT}]", new)
-    sampling.check_options(options)
+def check_options(options: dict[str, tf.Tensor], batch: tf.Tensor) -> list[tf.Operation]:
+    """Assertions that every option has one value or one a row, each in its range."""
+    new, checks = options["max_new_tokens"], []
+    for name, value in options.items():
+        if name != "stop":
+            fits = (tf.size(value) == 1) | (tf.size(value) == batch)
+            sentence = f"{name} must have one value, or one for each prompt; values given"
+            checks += sampling.must(fits, sentence, tf.size(value))
+    inside = (new >= 1) & (new <= LIMIT)
+    checks += sampling.must(inside, f"max_new_tokens must lie in [1, {LIMIT}]; given", new)
+    stop = stop_rows(options["stop"], batch)
+    fits = (tf.shape(stop)[0] == 1) | (tf.shape(stop)[0] == batch)
+    sentence = "stop must be a list for all prompts, or a row for each prompt; rows given"
+    checks += sampling.must(fits, sentence, tf.shape(stop)[0])
+    return checks + sampling.check_options(options)
+
+
+def stop_rows(stop: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    """Stop strings by row, [1, S] or [B, S]; a flat list is one a row, or else all rows'."""
+    flat = tf.where(tf.size(stop) == batch, [-1, 1], [1, -1])
+    by_row = tf.concat([tf.shape(stop)[:1], [-1]], 0)
+    return tf.reshape(stop, tf.cond(tf.rank(stop) < 2, lambda: flat, lambda: by_row))
 
 
 def _spread(options: dict[str, tf.Tensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Options of shape [1] or [B] to [B]; `stop` of [S], [B] or [B, S] to [B, S]."""
-    out = {}
-    for name, value in options.items():
-        if name == "stop":  # a flat list is one string a row, or else all rows' strings
-            flat = tf.where(tf.size(value) == batch, [-1, 1], [1, -1])
-            value = tf.cond(
-                tf.rank(value) < 2, lambda v=value: tf.reshape(v, flat), lambda v=value: v
-            )
-            value = tf.reshape(value, tf.stack([tf.shape(value)[0], -1]))
-        given = tf.shape(value)[0]
-        fits = (given == 1) | (given == batch)
-        sampling.must(fits, f"{name} must have one value, or one for each prompt; values", given)
-        out[name] = tf.broadcast_to(value, tf.concat([[batch], tf.shape(value)[1:]], 0))
-    return out
+    """Options of one value or one a row to [B]; `stop` to [B, S]."""
+    rows = {name: value for name, value in options.items() if name != "stop"}
+    stop = stop_rows(options["stop"], batch)
+    return {
+        **{name: tf.broadcast_to(value, batch[None]) for name, value in rows.items()},
+        "stop": tf.broadcast_to(stop, tf.stack([batch, tf.shape(stop)[1]])),
+    }
 
 
 def _generate(
@@ -160,7 +175,8 @@ def _generate(
     batch, longest = tf.shape(prompt)[0], tf.shape(prompt)[1]
     most = tf.reduce_max(options["max_new_tokens"])
     uniform = sampling.uniform(options["seed"], most)
-    logits, cache = model.prefill(prompt, lengths)
+    room = tf.minimum(longest + most, context)
+    logits, cache = model.prefill(prompt, lengths, room)
 
     def next_logits(turn: tf.Tensor, token: tf.Tensor, new: tf.Tensor, cache: Cache) -> Any:
         """Logits after `token` [B], the row's token number lengths + turn."""
@@ -169,11 +185,11 @@ def _generate(
         position = count - 1 - start
 
         def again() -> Any:
-            index = start[:, None] + tf.range(context)[None]
+            index = start[:, None] + tf.range(room)[None]
             index = tf.where(index < lengths[:, None], index, longest + index - lengths[:, None])
             known = tf.concat([prompt, new], axis=1)
             index = tf.minimum(index, tf.shape(known)[1] - 1)
-            return model.prefill(tf.gather(known, index, batch_dims=1), position + 1)
+            return model.prefill(tf.gather(known, index, batch_dims=1), position + 1, room)
 
         moved = tf.reduce_any(start > window_start(count - 1, context))
         return tf.cond(moved, again, lambda: model.step(token, position, cache))

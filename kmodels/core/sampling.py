@@ -16,21 +16,31 @@ OPTIONS: dict[str, tuple[tf.TensorSpec, Any]] = {
 }
 
 
-def must(inside: tf.Tensor, sentence: str, value: tf.Tensor) -> None:
-    """Stops the request unless all of `inside` holds; says the sentence and what was given."""
-    given = tf.strings.reduce_join(tf.strings.as_string(value), separator=", ")
-    message = tf.strings.join([sentence, "; given: ", given, "."])
-    tf.debugging.Assert(tf.reduce_all(inside), [message])
+def must(
+    inside: tf.Tensor, sentence: str | tf.Tensor, given: tf.Tensor | None = None
+) -> list[tf.Operation]:
+    """An assertion that all of `inside` holds, which says the sentence and what was given.
+
+    What follows has to depend on it, or it may fail first with a worse message. The list is
+    empty where the check has run already (outside a graph).
+    """
+    if given is not None:
+        values = tf.strings.reduce_join(tf.strings.as_string(given), separator=", ")
+        sentence = tf.strings.join([sentence, " ", values, "."])
+    check = tf.debugging.Assert(tf.reduce_all(inside), [sentence])
+    return [] if check is None else [check]
 
 
-def check_options(options: dict[str, tf.Tensor]) -> None:
-    """Stops the request with one sentence unless every option lies in its range."""
+def check_options(options: dict[str, tf.Tensor]) -> list[tf.Operation]:
+    """Assertions that every option lies in its range."""
     t, k, p = options["temperature"], options["top_k"], options["top_p"]
     r = options["repetition_penalty"]
-    must(t >= 0, "temperature must be at least 0 (0 is greedy)", t)
-    must(k >= 0, "top_k must be at least 0 (0 is off)", k)
-    must((p > 0) & (p <= 1), "top_p must lie in (0, 1] (1 is off)", p)
-    must(r > 0, "repetition_penalty must be above 0 (1 is off)", r)
+    return [
+        *must(t >= 0, "temperature must be at least 0 (0 is greedy); given", t),
+        *must(k >= 0, "top_k must be at least 0 (0 is off); given", k),
+        *must((p > 0) & (p <= 1), "top_p must lie in (0, 1] (1 is off); given", p),
+        *must(r > 0, "repetition_penalty must be above 0 (1 is off); given", r),
+    ]
 
 
 def uniform(seeds: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -49,7 +59,8 @@ def uniform(seeds: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
 
 def log_prob(logits: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
     """Log-probability of int32 tokens [...] under logits [..., V]."""
-    return -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tokens, logits=logits)
+    chosen = tf.gather(logits, tokens, batch_dims=len(tokens.shape))
+    return chosen - tf.reduce_logsumexp(logits, axis=-1)
 
 
 def choose(

@@ -67,6 +67,7 @@ def adamw(
         beta_2=values.beta_2,
         epsilon=values.epsilon,
         weight_decay=values.weight_decay,
+        name="adamw",
     )
     if values.decay == "matrices":
         vectors = [v for v in model.trainable_variables if len(v.shape) < 2]

@@ -25,7 +25,11 @@ State = Mapping[str, Sequence[keras.Variable]]
 
 
 class Unreadable(Exception):
-    """A checkpoint that is damaged or belongs to another network; the message says how."""
+    """A checkpoint that is damaged; the message says how."""
+
+
+class Foreign(Exception):
+    """A sound checkpoint of other variables; the message says which."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,22 +83,16 @@ def restore(checkpoint: pathlib.Path, state: State) -> Meta:
     """Sets every variable of `state` to what the checkpoint holds.
 
     Raises:
-        Unreadable: a file is missing, cut off or changed, or holds other variables. Nothing was
-            set then.
+        Unreadable: a file is missing, cut off or changed.
+        Foreign: it holds other variables. In both cases nothing was set.
     """
     meta, tensors = read(checkpoint)
     variables = _named(state)
-    if variables.keys() != tensors.keys():
-        odd = sorted(variables.keys() ^ tensors.keys())
-        raise Unreadable(
-            f"{checkpoint.name} holds other variables: {odd[0]} and {len(odd) - 1} more"
-        )
-    for name, variable in variables.items():
-        if tuple(variable.shape) != tensors[name].shape:
-            raise Unreadable(
-                f"{checkpoint.name} holds {name} of shape {tensors[name].shape}, "
-                f"not {tuple(variable.shape)}"
-            )
+    odd = sorted(variables.keys() ^ tensors.keys()) or [
+        name for name, v in variables.items() if tuple(v.shape) != tensors[name].shape
+    ]
+    if odd:
+        raise Foreign(f"{checkpoint.name} holds other variables: {odd[0]} and {len(odd) - 1} more")
     for name, variable in variables.items():
         variable.assign(tensors[name])
     return meta

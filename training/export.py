@@ -35,6 +35,10 @@ from training.config import UserError
 TOLERANCE = 1e-4  # largest difference of a number between the Python model and the SavedModel
 
 
+class Rejected(Exception):
+    """The SavedModel is not what was trained, so it was not published; the message says where."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags:
     """Publishes a run's best weights as EXPORT_DIR/MODEL/VERSION.
@@ -53,7 +57,7 @@ def publish(run_dir: pathlib.Path, export_dir: pathlib.Path) -> pathlib.Path:
 
     Raises:
         UserError: the folder holds no run or no readable checkpoint.
-        RuntimeError: the SavedModel answers otherwise than the Python model; nothing is published.
+        Rejected: the SavedModel answers otherwise than the Python model; nothing is published.
     """
     run = read_run(run_dir)
     paper = zoo.load(run["model"])
@@ -199,7 +203,7 @@ def verify(
     """Asks the SavedModel in a fresh process, session style, without this project's code.
 
     Raises:
-        RuntimeError: it does not load, or an answer differs.
+        Rejected: it does not load, or an answer differs.
     """
     asked: dict[str, Any] = {}
     for name, endpoint in endpoints.items():
@@ -212,13 +216,14 @@ def verify(
         files = pathlib.Path(place) / "asked.npz", pathlib.Path(place) / "answered.npz"
         np.savez(files[0], **asked)
         done = subprocess.run(
-            [sys.executable, str(script), str(folder), *map(str, files)],
+            [sys.executable, str(script), str(folder.resolve()), *map(str, files)],
             capture_output=True,
             text=True,
             cwd=place,
         )
         if done.returncode:
-            raise RuntimeError(f"The SavedModel does not load in a fresh process:\n{done.stderr}")
+            why = done.stderr.strip().splitlines() or ["no reason given"]
+            raise Rejected(f"The SavedModel does not answer in a fresh process: {why[-1]}")
         got = dict(np.load(files[1]))
     for name, outputs in answers.items():
         for key, value in outputs.items():
@@ -234,14 +239,14 @@ def _plain(value: np.ndarray) -> np.ndarray:
 
 
 def compare(name: str, python: np.ndarray, saved: np.ndarray) -> None:
-    """Raises RuntimeError unless both answers are equal, numbers to within `TOLERANCE`."""
+    """Raises Rejected unless both answers are equal, numbers to within `TOLERANCE`."""
     if python.dtype.kind == "f" and python.shape == saved.shape:
         worst = float(np.max(np.abs(python - saved), initial=0.0))
         if worst <= TOLERANCE:
             return
-        raise RuntimeError(f"The SavedModel's {name} differs by {worst} from the Python model's.")
+        raise Rejected(f"The SavedModel's {name} differs by {worst} from the Python model's.")
     if not np.array_equal(python, saved):
-        raise RuntimeError(f"The SavedModel's {name} is {saved!r}, the Python model's {python!r}.")
+        raise Rejected(f"The SavedModel's {name} is {saved!r}, the Python model's {python!r}.")
 
 
 def move(part: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
@@ -269,6 +274,9 @@ def main() -> int:
     except UserError as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 2
+    except (Rejected, OSError) as error:
+        print(f"training.export: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from training import checkpoints, step
-from training.config import Run
+from training.config import Run, UserError
 from training.journal import Journal
 from training.strategy import spread
 
@@ -136,7 +136,11 @@ def train(
 
 
 def resume(folder: Any, learner: Learner, journal: Journal) -> Progress:
-    """Sets the learner to the newest readable checkpoint; says which ones could not be read."""
+    """Sets the learner to the newest readable checkpoint; says which ones could not be read.
+
+    Raises:
+        UserError: the newest readable checkpoint is of other variables.
+    """
     for checkpoint in reversed(checkpoints.everything(folder)):
         try:
             meta = checkpoints.restore(checkpoint, learner.state)
@@ -145,6 +149,11 @@ def resume(folder: Any, learner: Learner, journal: Journal) -> Progress:
             if journal.writes:
                 checkpoints.set_aside(checkpoint)
             continue
+        except checkpoints.Foreign as error:
+            raise UserError(
+                f"Checkpoint {error}; other code made it. Give another --run-dir, and --init-from "
+                "to begin with its weights."
+            ) from None
         journal.rewind(meta.step)
         journal.say(f"Going on from step {meta.step:,}.")
         return Progress(meta.step, meta.best, meta.best_step)

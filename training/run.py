@@ -157,7 +157,11 @@ def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> i
     )
     if not strategy.is_chief(chosen):
         return 0
-    published = export.publish(run.run_dir, run.export_dir)
+    try:
+        published = export.publish(run.run_dir, run.export_dir)
+    except export.Rejected as error:
+        print(f"training.run: {error}", file=sys.stderr)
+        return 1
     (run.run_dir / "export.json").write_text(json.dumps({"folder": str(published)}) + "\n")
     console.print(f"Exported to {published}. To serve it, and in another terminal to ask it:\n")
     console.print(next_commands(run, flags.program()), highlight=False, markup=False)

@@ -181,8 +181,8 @@ class Attention(keras.layers.Layer):
 
     def project(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """[B, T, D] -> queries, keys and values, each [B, H, T, K]."""
-        batch, length = ops.shape(x)[0], ops.shape(x)[1]
-        parts = ops.reshape(self.qkv(x), (batch, length, 3, self.heads, self.head_width))
+        length = x.shape[1] or ops.shape(x)[1]
+        parts = ops.reshape(self.qkv(x), (-1, length, 3, self.heads, self.head_width))
         parts = ops.transpose(parts, (2, 0, 3, 1, 4))
         return parts[0], parts[1], parts[2]
 
@@ -195,8 +195,8 @@ class Attention(keras.layers.Layer):
         weights = ops.cast(tf.nn.softmax(scores), v.dtype)
         mixed = ops.matmul(self.dropout(weights, training=training), v)  # [B, H, Tq, K]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        inner = self.heads * self.head_width
-        return self.out(ops.reshape(mixed, (ops.shape(mixed)[0], ops.shape(mixed)[1], inner)))
+        length = mixed.shape[1] or ops.shape(mixed)[1]
+        return self.out(ops.reshape(mixed, (-1, length, self.heads * self.head_width)))
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         q, k, v = self.project(x)
@@ -312,7 +312,10 @@ class GPT(keras.Model):
     ) -> tuple[tf.Tensor, decoding.Cache]:
         """Reads one more token a row: int32 [B] at positions [B] in [0, R); as `prefill`."""
         x = (self.tokens(token) + self.positions(position))[:, None]  # [B, 1, D]
-        at = ops.arange(ops.shape(cache[0][0])[2])
+        at = ops.arange(ops.shape(cache[0][0])[2])[None, None, None]
+        here = position[:, None, None, None]
+        slots = decoding.slots(cache[0][0], position)
+        seen = {band: visible(here, at, band) for band in {None, self.config.band}}
         new = []
 
         for block, (keys, values) in zip(self.blocks, cache, strict=True):
@@ -324,10 +327,9 @@ class GPT(keras.Model):
                 values: tf.Tensor = values,
             ) -> tf.Tensor:
                 q, k, v = part.project(y)
-                k, v = decoding.put(keys, k, position), decoding.put(values, v, position)
+                k, v = decoding.put(keys, k, slots), decoding.put(values, v, slots)
                 new.append((k, v))
-                seen = visible(position[:, None, None, None], at[None, None, None], part.band)
-                return part.attend(q, k, v, seen)
+                return part.attend(q, k, v, seen[part.band])
 
             x = block.around(x, attention)
         return self.last_head(x[:, 0]), new

@@ -56,7 +56,7 @@ def save(folder: pathlib.Path, state: State, meta: Meta, *, keep: int = 2) -> pa
     try:
         part.mkdir(parents=True)
         tensors = part / "state.safetensors"
-        save_file({k: np.ascontiguousarray(v.numpy()) for k, v in _named(state).items()}, tensors)
+        save_file({k: np.asarray(v.numpy(), order="C") for k, v in _named(state).items()}, tensors)
         meta = dataclasses.replace(meta, sha256=digest(tensors))
         (part / "meta.json").write_text(json.dumps(dataclasses.asdict(meta)) + "\n")
         for path in (tensors, part / "meta.json", part):
@@ -88,11 +88,15 @@ def restore(checkpoint: pathlib.Path, state: State) -> Meta:
     """
     meta, tensors = read(checkpoint)
     variables = _named(state)
-    odd = sorted(variables.keys() ^ tensors.keys()) or [
-        name for name, v in variables.items() if tuple(v.shape) != tensors[name].shape
-    ]
+    shapes = {name: tuple(v.shape) for name, v in variables.items()}
+    there = {name: tuple(v.shape) for name, v in tensors.items()}
+    odd = sorted(n for n in shapes.keys() | there.keys() if shapes.get(n) != there.get(n))
     if odd:
-        raise Foreign(f"{checkpoint.name} holds other variables: {odd[0]} and {len(odd) - 1} more")
+        raise Foreign(
+            f"{checkpoint.name} holds other variables: {odd[0]} has shape "
+            f"{there.get(odd[0], 'nothing')} there and {shapes.get(odd[0], 'nothing')} here"
+            + (f", and {len(odd) - 1} more differ" if odd[1:] else "")
+        )
     for name, variable in variables.items():
         variable.assign(tensors[name])
     return meta
@@ -117,11 +121,11 @@ def model_weights(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(state: State) -> dict[str, keras.Variable]:
-    """Variables by "group/path". Keras counts seed generators over a whole process; we do not."""
+    """Variables by "group/path", without the number by which Keras tells a process's objects."""
     named: dict[str, keras.Variable] = {}
     for group, variables in state.items():
         for variable in variables:
-            path = re.sub(r"^seed_generator_\d+/", "seed_generator/", variable.path)
+            path = re.sub(r"^(\w+?)_\d+/", r"\1/", variable.path)
             name, count = f"{group}/{path}", 1
             while name in named:
                 count += 1

@@ -14,6 +14,12 @@ class UserError(Exception):
     """Something the user gave cannot be used; the message is one sentence for them."""
 
 
+def check(holds: bool, name: str, given: Any, must: str) -> None:
+    """Raises UserError with one sentence unless a value is as it must be."""
+    if not holds:
+        raise UserError(f"{name} is {given}; it must {must}.")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
@@ -36,6 +42,15 @@ class AdamW:
     decay: Literal["all", "matrices"] = "matrices"
     clip_norm: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "epsilon", "clip_norm"):
+            value = getattr(self, name)
+            check(value is None or value > 0, f"optimizer.{name}", value, "be above 0")
+        for name in ("beta_1", "beta_2"):
+            value = getattr(self, name)
+            check(0 <= value < 1, f"optimizer.{name}", value, "lie in [0, 1)")
+        check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "be at least 0")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -50,6 +65,10 @@ class Schedule:
     kind: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = 0
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self.warmup_steps >= 0, "schedule.warmup_steps", self.warmup_steps, "be at least 0")
+        check(0 <= self.final <= 1, "schedule.final", self.final, "lie in [0, 1]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,14 +122,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+            check(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
         for name in ("eval_every", "save_every"):
             value = getattr(self, name)
-            if value < 1 or value % self.log_every:
-                raise UserError(
-                    f"{name} is {value}; it must be a multiple of log_every, {self.log_every}."
-                )
+            multiple = value >= 1 and value % self.log_every == 0
+            check(multiple, name, value, f"be a multiple of log_every, {self.log_every}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,10 @@
 
 import argparse
 import dataclasses
+import difflib
+import os
 import pathlib
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Generic, TypeVar
@@ -20,6 +23,7 @@ from training.config import (
     Switch,
     TextCodecChoice,
     UserError,
+    check,
 )
 
 C = TypeVar("C")
@@ -77,7 +81,7 @@ class Flags(Generic[C]):
     list: Annotated[Bare, tyro.conf.arg(name="list")] = False
     describe: Bare = False
     dry_run: Bare = False
-    config: C
+    config: tyro.conf.FlagConversionOff[C]
     codec: TextCodecChoice
     optimizer: AdamW
     schedule: Schedule
@@ -91,16 +95,49 @@ class Flags(Generic[C]):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _ConfigOnly(Generic[C]):
-    config: C
+    config: tyro.conf.FlagConversionOff[C]
 
 
 def parse(argv: Sequence[str]) -> tuple[Flags[Any], Recipe]:
     """Flags and the recipe they override.
 
     Raises:
-        UserError: an unknown model or preset, values that contradict each other.
-        SystemExit: tyro's help (0) or its message about a flag (2).
+        UserError: an unknown model, preset or flag, values that contradict each other.
+        SystemExit: tyro's help (0) or its message about a value (2).
     """
+    model, preset, default = _preset(argv)
+    kind = type(default)
+    config = default
+    if any(a.replace("-", "_").startswith("__config.") for a in argv):
+        only, _ = tyro.cli(
+            _ConfigOnly[kind],  # type: ignore[valid-type]
+            args=[a for a in argv if a not in ("--help", "-h")],
+            default=_ConfigOnly(config=default),
+            return_unknown_args=True,
+            add_help=False,
+        )
+        config = only.config
+    base = recipes.load(model).recipe(config)
+    shared = {f.name for f in dataclasses.fields(Flags)}
+    shared &= {f.name for f in dataclasses.fields(Recipe)}
+    given = {name: getattr(base, name) for name in shared}
+    flags: Flags[Any] = Flags(model=model, preset=preset, config=config, **given)
+    _check_names(argv, flags)
+    flags = tyro.cli(
+        Flags[kind],  # type: ignore[valid-type]
+        prog="python -m training.run",
+        args=list(argv),
+        default=flags,
+    )
+    check(0 <= flags.seed < 2**32, "seed", flags.seed, "lie in [0, 2^32)")
+    check(
+        flags.replicas is None or flags.replicas >= 1, "replicas", flags.replicas, "be at least 1"
+    )
+    return flags, flags.recipe(base)
+
+
+def _preset(argv: Sequence[str]) -> tuple[str, str, Any]:
+    """The model and preset of a command line, and the preset's config."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--model")
     first.add_argument("--preset")
@@ -115,39 +152,26 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any], Recipe]:
         paper = zoo.load(known.model)
     except ValueError as error:
         raise UserError(str(error)) from None
-    module = recipes.load(known.model)
-    preset = known.preset or module.PRESET
+    preset = known.preset or recipes.load(known.model).PRESET
     if preset not in paper.PRESETS:
         raise UserError(zoo.unknown(f"preset of {known.model}", preset, list(paper.PRESETS)))
-    default = paper.PRESETS[preset]
-    kind = type(default)
-    config = default
-    if any(a.replace("-", "_").startswith("__config.") for a in argv):
-        only, _ = tyro.cli(
-            _ConfigOnly[kind],  # type: ignore[valid-type]
-            args=[a for a in argv if a not in ("--help", "-h")],
-            default=_ConfigOnly(config=default),
-            return_unknown_args=True,
-            add_help=False,
-        )
-        config = only.config
-    base = module.recipe(config)
-    shared = {f.name for f in dataclasses.fields(Flags)} & {
-        f.name for f in dataclasses.fields(Recipe)
-    }
-    flags: Flags[Any] = Flags(
-        model=known.model,
-        preset=preset,
-        config=config,
-        **{name: getattr(base, name) for name in shared if name != "config"},
-    )
-    flags = tyro.cli(
-        Flags[kind],  # type: ignore[valid-type]
-        prog="python -m training.run",
-        args=list(argv),
-        default=flags,
-    )
-    return flags, flags.recipe(base)
+    return known.model, preset, paper.PRESETS[preset]
+
+
+def _check_names(argv: Sequence[str], flags: Flags[Any]) -> None:
+    """Raises UserError for a flag that does not exist; the message names the nearest."""
+    names = ["help"]
+    for field in dataclasses.fields(flags):
+        value = getattr(flags, field.name)
+        inner = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+        names += [f"{field.name}.{f.name}" for f in inner] or [field.name]
+    names = ["--" + name.replace("_", "-") for name in names]
+    for word in argv:
+        name = word.split("=")[0].replace("_", "-")
+        if name.startswith("--") and name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise UserError(f"There is no flag {name}.{hint} --help lists them all.")
 
 
 def listing() -> str:
@@ -162,9 +186,6 @@ def listing() -> str:
 
 def program() -> str:
     """How to run Python the way this process was run, for commands to paste."""
-    import os
-    import shutil
-
     if "UV_RUN_RECURSION_DEPTH" in os.environ:
         return "uv run python"
     for name in ("python", "python3"):

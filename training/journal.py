@@ -94,7 +94,7 @@ class Journal:
         if not self.writes or not self.logs.exists():
             return
         kept = []
-        for line in self.logs.read_text(encoding="utf-8").splitlines():
+        for line in self.logs.read_text(encoding="utf-8").split("\n"):
             with contextlib.suppress(ValueError):
                 entry = json.loads(line)
                 if entry["step"] <= step:

@@ -157,4 +157,5 @@ def resume(folder: Any, learner: Learner, journal: Journal) -> Progress:
         journal.rewind(meta.step)
         journal.say(f"Going on from step {meta.step:,}.")
         return Progress(meta.step, meta.best, meta.best_step)
+    journal.rewind(0)
     return Progress()

@@ -38,12 +38,26 @@ class Decoder(Protocol):
     ) -> tuple[tf.Tensor, Cache]: ...
 
 
-def put(cache: tf.Tensor, new: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """Writes `new` [B, H, 1, K] into `cache` [B, H, R, K] at each row's position [B]."""
-    batch, heads = tf.shape(cache)[0], tf.shape(cache)[1]
-    row, head = tf.meshgrid(tf.range(batch), tf.range(heads), indexing="ij")
-    at = tf.stack([row, head, tf.broadcast_to(position[:, None], tf.shape(row))], axis=-1)
-    return tf.tensor_scatter_nd_update(cache, at, new[:, :, 0])
+def slots(cache: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Where `put` writes: int32 [B * H], the rows of a cache [B, H, R, K] seen as [B * H * R, K].
+
+    A position [B] behind the end, of a row that is done, falls on that row's last slot.
+    """
+    batch, heads, room, _ = tf.unstack(tf.shape(cache))
+    first = tf.reshape(tf.range(batch * heads) * room, [batch, heads])
+    return tf.reshape(first + tf.minimum(position, room - 1)[:, None], [-1])
+
+
+def put(cache: tf.Tensor, new: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
+    """Writes `new` [B, H, 1, K] into `cache` [B, H, R, K] at `slots`, in place.
+
+    A copy of all caches at each token would cost as much as the weights do. The cache that was
+    passed in is the caller's no more.
+    """
+    shape, width = tf.shape(cache), new.shape[-1]
+    rows = tf.reshape(cache, [-1, width])
+    rows = tf.raw_ops.InplaceUpdate(x=rows, i=slots, v=tf.reshape(new, [-1, width]))
+    return tf.reshape(rows, shape)
 
 
 def window_start(length: tf.Tensor, context: int) -> tf.Tensor:
@@ -178,8 +192,8 @@ def _generate(
     room = tf.minimum(longest + most, context)
     logits, cache = model.prefill(prompt, lengths, room)
 
-    def next_logits(turn: tf.Tensor, token: tf.Tensor, new: tf.Tensor, cache: Cache) -> Any:
-        """Logits after `token` [B], the row's token number lengths + turn."""
+    def advance(turn: tf.Tensor, token: tf.Tensor, new: tf.Tensor, state: dict[str, Any]) -> Any:
+        """Logits after `token` [B], the row's token number lengths + turn, and the cache."""
         count = lengths + turn + 1
         start = window_start(count, context)
         position = count - 1 - start
@@ -191,8 +205,15 @@ def _generate(
             index = tf.minimum(index, tf.shape(known)[1] - 1)
             return model.prefill(tf.gather(known, index, batch_dims=1), position + 1, room)
 
+        def stay() -> Any:
+            return state["logits"], state["cache"]
+
+        def one_more() -> Any:
+            return model.step(token, position, state["cache"])
+
         moved = tf.reduce_any(start > window_start(count - 1, context))
-        return tf.cond(moved, again, lambda: model.step(token, position, cache))
+        which = tf.where(tf.reduce_all(state["done"]), 0, tf.where(moved, 1, 2))
+        return tf.switch_case(which, [stay, again, one_more])
 
     def body(turn: tf.Tensor, state: dict[str, Any]) -> Any:
         known = tf.concat([prompt, state["new"]], axis=1)
@@ -209,11 +230,7 @@ def _generate(
         text, stopped = cut_at_stop(state["text"], piece, options["stop"])
         count = state["count"] + tf.cast(going, tf.int32)
         done = state["done"] | ended | stopped | (count >= options["max_new_tokens"])
-        logits, cache = tf.cond(
-            tf.reduce_all(done),
-            lambda: (state["logits"], state["cache"]),
-            lambda: next_logits(turn, token, new, state["cache"]),
-        )
+        logits, cache = advance(turn, token, new, {**state, "done": done})
         return turn + 1, dict(
             logits=logits,
             cache=cache,
@@ -233,8 +250,10 @@ def _generate(
         count=tf.zeros([batch], tf.int32),
         done=tf.zeros([batch], tf.bool),
     )
+    first = (tf.constant(0), state)
+    loose = tf.nest.map_structure(lambda t: tf.TensorShape([None] * t.shape.rank), first)
     turn, state = tf.while_loop(
-        lambda turn, state: ~tf.reduce_all(state["done"]), body, (tf.constant(0), state)
+        lambda turn, state: ~tf.reduce_all(state["done"]), body, first, shape_invariants=loose
     )
     text = tf.strings.unicode_transcode(state["text"], "UTF-8", "UTF-8", errors="replace")
     return {

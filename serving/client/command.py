@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the server cannot be reached or fails, 2 the request is w
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = _run(options)
         print(answer, flush=True)
     except ServingError as error:
-        print(f"serving.client: {error}", file=sys.stderr)
+        print(f"serving.client: {sentence(str(error))}", file=sys.stderr)
         return USER_ERROR if isinstance(error, _USER_ERRORS) else SERVER_FAILED
     except KeyboardInterrupt:
         print("serving.client: interrupted", file=sys.stderr)
@@ -59,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SERVER_FAILED
     return 0
+
+
+def sentence(message: str) -> str:
+    """What a failed check in the model says, without TensorFlow's frame around it."""
+    match = re.match(r"assertion failed: \[(.*)\]", message.split("\n")[0])
+    return re.sub(r"\\(.)", r"\1", match[1]) if match else message
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

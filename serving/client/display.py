@@ -14,14 +14,16 @@ Array = np.ndarray[Any, Any]
 
 
 def outputs_text(outputs: Mapping[str, Array]) -> str:
-    """Every output under its name: strings as they are, one a line, numbers as numpy prints."""
+    """Every output under its name: strings first and whole, long runs of numbers shortened."""
     blocks = []
-    for name, array in outputs.items():
+    for name, array in sorted(outputs.items(), key=lambda item: item[1].dtype != object):
         if array.dtype == object:
             lines = [_string(element) for element in array.ravel().tolist()]
             body = "\n".join(lines)
         else:
-            body = np.array2string(_plain(array), separator=", ", precision=6)
+            body = np.array2string(
+                _plain(array), separator=", ", precision=4, threshold=16, edgeitems=3
+            )
         shape = ", ".join(map(str, array.shape))
         kind = "string" if array.dtype == object else array.dtype.name
         single = "\n" not in body and len(body) <= 80

@@ -28,6 +28,8 @@ RETRY_TICK_SECONDS = 0.5  # how often to look again while a retry is due but pol
 
 
 class Closeable(Protocol):
+    """A loaded model, as far as the repository knows it."""
+
     def close(self) -> None: ...
 
 

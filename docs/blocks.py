@@ -1,0 +1,31 @@
+"""Parts of the README that a script writes, between `<!-- NAME -->` and `<!-- /NAME -->`."""
+
+import pathlib
+import sys
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+
+
+def replaced(page: str, name: str, text: str) -> str:
+    """The page with the block's content set to `text`.
+
+    Raises:
+        ValueError: the page does not hold the block exactly once.
+    """
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    if page.count(start) != 1 or page.count(end) != 1 or page.index(start) > page.index(end):
+        raise ValueError(f"There must be one line {start.strip()}, then one line {end.strip()}.")
+    before, rest = page.split(start)
+    return f"{before}{start}\n{text.strip()}\n\n{end}{rest.split(end)[1]}"
+
+
+def main(name: str, text: str) -> int:
+    """Writes the block into the README; with `--check` only says whether that is needed."""
+    old = README.read_text(encoding="utf-8")
+    new = replaced(old, name, text)
+    if "--check" not in sys.argv[1:]:
+        README.write_text(new, encoding="utf-8")
+    elif new != old:
+        print(f"README.md: the block {name!r} is old; run: make {name}", file=sys.stderr)
+        return 1
+    return 0

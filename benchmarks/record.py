@@ -9,7 +9,7 @@ import pathlib
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.peers import Spread
@@ -25,12 +25,14 @@ def record(
     unit: str,
     title: str,
     folder: pathlib.Path = ROOT / "docs" / "results",
+    picture: Callable[[pathlib.Path], None] | None = None,
     **more: Any,
 ) -> pathlib.Path:
     """Writes the figures of one run, with what one needs to judge and repeat them.
 
     Args:
         values: Group -> peer -> one value a round.
+        picture: Draws into the file it is given; None draws a bar for each peer.
         more: Other facts, JSON values or dataclasses.
 
     Returns:
@@ -58,7 +60,10 @@ def record(
     file = folder / f"{name}.json"
     text = json.dumps(facts, indent=2, default=dataclasses.asdict)
     file.write_text(text + "\n")
-    draw(folder / f"{name}.png", values, unit=unit, title=title)
+    if picture is None:
+        draw(folder / f"{name}.png", values, unit=unit, title=title)
+    else:
+        picture(folder / f"{name}.png")
     return file
 
 

@@ -6,6 +6,7 @@ A version is built under a name that no server looks at, loaded in a fresh proce
 TensorFlow Serving loads it, compared with the Python model, and only then renamed to its number.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -82,24 +83,31 @@ def publish(run_dir: pathlib.Path, export_dir: pathlib.Path) -> pathlib.Path:
 def read_run(run_dir: pathlib.Path) -> dict[str, Any]:
     """The run.json of a folder; raises UserError where there is none."""
     try:
-        return dict(json.loads((run_dir / "run.json").read_text()))
-    except FileNotFoundError:
+        run = json.loads((run_dir / "run.json").read_text())
+        return {**run, "model": run["model"], "config": dict(run["config"])}
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{run_dir} holds no run.json, so it is not a run.") from None
-    except ValueError:
-        raise UserError(f"{run_dir / 'run.json'} is not readable JSON.") from None
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{run_dir / 'run.json'} does not describe a run.") from None
 
 
 def best_weights(run_dir: pathlib.Path) -> dict[str, Any]:
-    """The tensors of the best checkpoint, or of the newest readable one."""
+    """The tensors of the best checkpoint, or of the newest readable one.
+
+    Raises:
+        UserError: the folder holds no run or no readable checkpoint.
+    """
     read_run(run_dir)
     found = {p.name: p for p in checkpoints.everything(run_dir / "checkpoints")}
     for newest in sorted(found.values(), reverse=True):
         try:
             meta, tensors = checkpoints.read(newest)
-            best = found.get(f"{meta.best_step or 0:08d}")
-            return tensors if best in (None, newest) else checkpoints.read(best)[1]
         except checkpoints.Unreadable:
             continue
+        best = found.get(f"{meta.best_step or 0:08d}", newest)
+        with contextlib.suppress(checkpoints.Unreadable):
+            return checkpoints.read(best)[1]
+        return tensors
     raise UserError(f"{run_dir} holds no readable checkpoint.")
 
 

@@ -116,9 +116,9 @@ def check_folder(run: Run) -> None:
         return
     try:
         old = json.loads(file.read_text())
-    except ValueError:
-        raise UserError(f"{file} is not readable JSON; give another --run-dir.") from None
-    steps = old.get("recipe", {}).get("steps", 0)
+        steps = int(old["recipe"]["steps"])
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{file} does not describe a run; give another --run-dir.") from None
     different = differences(old, run)
     if steps < run.recipe.steps:
         different = [d for d in different if not d.startswith("recipe.steps ")]
@@ -202,12 +202,14 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
     with chosen.scope():
         model = paper.build(run.config)
         learner = learners.make(model, objective, run)
+    fresh = run.init_from is not None and not (run.run_dir / "checkpoints").exists()
+    weights = first_weights(pathlib.Path(str(run.init_from)), model) if fresh else None
     chief = strategy.is_chief(chosen)
     journal = Journal(run, unit=module.UNIT, console=console, writes=chief)
     if chief:
         prepared.codec.save(run.run_dir / "codec")
-    if run.init_from is not None and not (run.run_dir / "checkpoints").exists():
-        init_from(pathlib.Path(run.init_from), model, journal)
+    if weights is not None:
+        init_from(weights, model, journal)
     journal.say(
         f"{run.model} {run.preset}: {paper.param_count(run.config):,} parameters, "
         f"{chosen.num_replicas_in_sync} replica(s), {run.precision}, "
@@ -223,28 +225,40 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
     )
 
 
-def init_from(source: pathlib.Path, model: Any, journal: Any) -> None:
-    """Sets the weights that match in name and shape to those of another run's best checkpoint.
+def first_weights(source: pathlib.Path, model: Any) -> dict[str, Any]:
+    """The tensors of another run's best checkpoint, by variable path; some fit this model.
 
     Raises:
-        UserError: the folder is no run, or nothing in it matches.
+        UserError: the folder is no run, holds no readable checkpoint, or nothing in it fits.
     """
     from training import export
     from training.checkpoints import model_weights
 
-    weights = model_weights(export.best_weights(source))
-    matched = []
+    try:
+        weights = model_weights(export.best_weights(source))
+    except UserError as error:
+        raise UserError(f"--init-from: {error}") from None
+    if not any(fits(weights, variable) for variable in model.weights):
+        raise UserError(f"--init-from: no tensor of {source} fits this model.")
+    return weights
+
+
+def fits(weights: dict[str, Any], variable: Any) -> bool:
+    """Whether there is a tensor of the variable's path and shape."""
+    return variable.path in weights and weights[variable.path].shape == tuple(variable.shape)
+
+
+def init_from(weights: dict[str, Any], model: Any, journal: Any) -> None:
+    """Sets the model's weights that match in name and shape; says which do not, and why."""
+    matched = [v for v in model.weights if fits(weights, v)]
     for variable in model.weights:
-        value = weights.get(variable.path)
-        if value is not None and value.shape == tuple(variable.shape):
-            variable.assign(value)
-            matched.append(variable.path)
+        if fits(weights, variable):
+            variable.assign(weights[variable.path])
         else:
-            why = "not there" if value is None else f"of shape {value.shape} there"
+            there = weights.get(variable.path)
+            why = "not there" if there is None else f"of shape {there.shape} there"
             journal.say(f"{variable.path} keeps its initial values: it is {why}.")
-    if not matched:
-        raise UserError(f"--init-from={source}: none of its tensors fits this model.")
-    journal.say(f"{len(matched)} of {len(model.weights)} tensors begin as in {source}.")
+    journal.say(f"--init-from: {len(matched)} of {len(model.weights)} tensors were taken.")
 
 
 def dry(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> int:

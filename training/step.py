@@ -70,7 +70,7 @@ def _lanes(batch: Batch) -> int:
     """Into how many parts a batch is cut for the CPU's cores: each runs its own XLA program.
 
     One program on every core beats one program that spreads each operation over all cores. A GPU
-    takes the batch whole.
+    takes the batch whole. Sums are rounded by lane, so the last bits depend on the core count.
     """
     rows = next(iter(batch.values())).shape[0] or 1
     cores = len(os.sched_getaffinity(0)) if not tf.config.list_logical_devices("GPU") else 1

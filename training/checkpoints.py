@@ -19,7 +19,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as dump
 
 State = Mapping[str, Sequence[keras.Variable]]
 
@@ -56,7 +57,9 @@ def save(folder: pathlib.Path, state: State, meta: Meta, *, keep: int = 2) -> pa
     try:
         part.mkdir(parents=True)
         tensors = part / "state.safetensors"
-        save_file({k: np.asarray(v.numpy(), order="C") for k, v in _named(state).items()}, tensors)
+        tensors.write_bytes(
+            dump({k: np.asarray(v.numpy(), order="C") for k, v in _named(state).items()})
+        )
         meta = dataclasses.replace(meta, sha256=digest(tensors))
         (part / "meta.json").write_text(json.dumps(dataclasses.asdict(meta)) + "\n")
         for path in (tensors, part / "meta.json", part):

@@ -26,7 +26,6 @@ class Refuse(importlib.abc.MetaPathFinder):
 def main(folder: str, asked: str, answered: str) -> None:
     import numpy as np
     import tensorflow as tf
-    import tensorflow_text  # noqa: F401  TensorFlow Serving links its operations too
 
     sys.meta_path.insert(0, Refuse())
     requests: dict[str, dict[str, Any]] = collections.defaultdict(dict)

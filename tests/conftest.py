@@ -1,0 +1,230 @@
+"""What many tests share: a codec, small models, one trained and exported run, and processes.
+
+Processes cost seconds, most of them spent importing TensorFlow. So `commands` imports once and
+forks: each run of the command is a process of its own, with its own signals and its own death.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+TINY = ("--model=gpt", "--preset=tiny", "--save-every=10")  # 40 steps, evaluated at 20 and 40
+NO_EXPORT = "export.publish = lambda run_dir, export_dir: run_dir / 'not exported'\n"
+NO_SAMPLES = "training.recipes.gpt.evaluators = lambda model, prepared: []\n"
+
+FORKING = """
+import json, os, sys
+import keras, tensorflow, tensorflow_text
+from training import checkpoints, config, export, flags, journal, loop, run, step, strategy
+import training.learners.gradient, training.objectives.next_token, training.recipes.gpt
+
+for line in sys.stdin:
+    job = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        out = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        status = 70
+        try:
+            os.environ.update(job["environment"])
+            exec(job["before"])
+            status = run.main(job["argv"])
+        except SystemExit as end:
+            status = end.code or 0
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A process that is over: its exit status (negative: the signal) and all it printed."""
+
+    status: int
+    output: str
+
+
+class Commands:
+    """Runs `training.run` in processes forked from one that has its imports done."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.output = folder / "output.txt"
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error::ResourceWarning", "-c", FORKING],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def __call__(self, *argv: str, before: str = "", **environment: str) -> Ended:
+        """Runs the command to its end.
+
+        Args:
+            before: Python that the new process runs first, where it can reach `training`'s
+                modules by name: faults are put there.
+        """
+        job = {
+            "argv": argv,
+            "before": before,
+            "environment": environment,
+            "output": str(self.output),
+        }
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        status = self.process.stdout.readline()
+        assert status, "the forking process died"
+        return Ended(int(status), self.output.read_text(encoding="utf-8"))
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What `python -m training.run --model=gpt --preset=tiny` left behind."""
+
+    argv: tuple[str, ...]
+    run_dir: pathlib.Path
+    export_dir: pathlib.Path
+    output: str
+
+    @property
+    def version(self) -> pathlib.Path:
+        return self.export_dir / "gpt" / "1"
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """Runs `training.run` quickly; see `Commands`."""
+    made = Commands(tmp_path_factory.mktemp("commands"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def no_export() -> str:
+    """For `commands(before=...)`: the run ends without its export, which takes half the time."""
+    return NO_EXPORT
+
+
+@pytest.fixture(scope="session")
+def bare() -> str:
+    """As `no_export`, and without samples; together with `--compile=off` a run takes seconds."""
+    return NO_EXPORT + NO_SAMPLES
+
+
+@pytest.fixture(scope="session")
+def undisturbed(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A bare run that nothing disturbed; read it, never change it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    argv = (*TINY, "--compile=off", f"--run-dir={folder / 'run'}")
+    done = commands(*argv, before=NO_EXPORT + NO_SAMPLES)
+    assert done.status == 0, done.output
+    return Trained(argv, folder / "run", folder / "exports", done.output)
+
+
+@pytest.fixture(scope="session")
+def tiny_argv() -> tuple[str, ...]:
+    """The flags of the shared run, without its folders."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The tiny GPT, trained and exported by the real command; read it, never change it."""
+    folder = tmp_path_factory.mktemp("trained")
+    argv = (*TINY, f"--run-dir={folder / 'run'}", f"--export-dir={folder / 'exports'}")
+    done = subprocess.run(
+        [sys.executable, "-m", "training.run", *argv],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert done.returncode == 0, done.stdout
+    return Trained(argv, folder / "run", folder / "exports", done.stdout)
+
+
+@pytest.fixture
+def training_main(
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., Ended]:
+    """The command in this process, for what it refuses before anything is trained."""
+    from training import run
+
+    def call(*argv: str) -> Ended:
+        try:
+            status = run.main(list(argv))
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        captured = capsys.readouterr()
+        return Ended(status, captured.out + captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., str]:
+    """Checks that a command ended as a user's error should; gives what it said."""
+
+    def check(ended: Ended, *words: str) -> str:
+        assert ended.status == 2, ended.output
+        assert "Traceback" not in ended.output
+        for word in words:
+            assert word in ended.output, ended.output
+        return ended.output
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def codec() -> Any:
+    """A character codec of 32 characters."""
+    from kmodels.core.codecs.characters import Characters
+
+    return Characters.fit("abcdefghijklmnopqrstuvwxyz .,TIé")
+
+
+@pytest.fixture
+def float32_again() -> Iterator[None]:
+    """Puts the number format of new layers back when the test ends."""
+    import keras
+
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def lively() -> Callable[..., Any]:
+    """Perturbs every weight of a model, so that no part of it stands at a neutral value."""
+    import numpy as np
+
+    def perturb(model: Any, *, stddev: float = 0.05, seed: int = 0) -> Any:
+        rng = np.random.default_rng(seed)
+        for variable in model.trainable_variables:
+            noise = rng.normal(0.0, stddev, tuple(variable.shape)).astype("float32")
+            variable.assign_add(noise)
+        return model
+
+    return perturb

@@ -1,0 +1,129 @@
+"""Writes tests/golden/<paper>.json: what must not change unless a commit says why.
+
+    python tests/golden/generate.py gpt
+
+Batches come from NumPy and the weights from Keras's seeded initialisers; dropout and XLA are off.
+So the numbers are those of any machine to within 1e-4, and of any release of the embedded text.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+FOLDER = pathlib.Path(__file__).parent
+VOCAB = 64  # of the tiny preset, where the paper leaves it to the codec
+STEPS = 10
+ROWS = 4
+
+
+def tokens(config: Any) -> dict[str, np.ndarray]:
+    """Random tokens that repeat with period 3, so that there is something to learn."""
+    rng = np.random.default_rng(len("tokens"))
+    motif = rng.integers(0, config.vocab, (ROWS, 3))
+    rows = np.tile(motif, (1, config.context))[:, : config.context + 1].astype(np.int32)
+    return {"tokens": rows[:, :-1], "targets": rows[:, 1:]}
+
+
+BATCHES = {"next_token": tokens}  # by objective
+
+
+def config_of(paper: Any) -> Any:
+    """The tiny preset, its vocabulary given and its dropout off."""
+    tiny = paper.PRESETS["tiny"]
+    names = {field.name for field in dataclasses.fields(tiny)}
+    change = {"dropout": 0.0} if "dropout" in names else {}
+    if "vocab" in names and tiny.vocab is None:
+        change["vocab"] = VOCAB
+    return dataclasses.replace(tiny, **change)
+
+
+def batch_of(name: str, config: Any) -> dict[str, tf.Tensor]:
+    """One batch of a paper."""
+    from training import recipes
+
+    arrays = BATCHES[recipes.load(name).recipe(config).objective](config)
+    return {key: tf.constant(value) for key, value in arrays.items()}
+
+
+def learner_of(name: str, config: Any, *, seed: int = 0, compile: bool = False) -> Any:
+    """A new model and what moves it, as the recipe says, with the rate at its peak at once."""
+    import importlib
+
+    from kmodels.core import zoo
+    from training import recipes
+    from training.config import Run, Schedule
+
+    keras.utils.set_random_seed(seed)
+    model = zoo.load(name).build(config)
+    recipe = dataclasses.replace(recipes.load(name).recipe(config), schedule=Schedule())
+    run = Run(
+        model=name,
+        preset="tiny",
+        config=config,
+        recipe=recipe,
+        seed=seed,
+        strategy="one",
+        replicas=None,
+        precision="float32",
+        compile=compile,
+        data_dir=None,
+        data_sha256="",
+        init_from=None,
+        run_dir=pathlib.Path("nowhere"),
+        export_dir=pathlib.Path("nowhere"),
+    )
+    objective = importlib.import_module(f"training.objectives.{recipe.objective}")
+    learners = importlib.import_module(f"training.learners.{recipe.learner}")
+    return learners.make(model, getattr(objective, recipe.objective), run)
+
+
+def losses(learner: Any, batch: dict[str, tf.Tensor], steps: int = STEPS) -> Iterator[float]:
+    """The training loss of each step, all on the same batch."""
+    step = tf.function(learner.train_step)
+    for _ in range(steps):
+        yield float(step(batch)["loss"])
+
+
+def golden(name: str) -> dict[str, Any]:
+    """All that the file of a paper holds."""
+    from kmodels.core import zoo
+
+    paper = zoo.load(name)
+    config = config_of(paper)
+    batch = batch_of(name, config)
+    learner = learner_of(name, config)
+    inputs = next(iter(batch.values()))
+    outputs = np.asarray(learner.model(inputs, training=False), np.float64)
+    last = outputs[0].reshape(-1, outputs.shape[-1])[-1]
+    return {
+        "parameters": {
+            preset: paper.param_count(config)
+            for preset, config in paper.PRESETS.items()
+            if getattr(config, "vocab", 0) is not None
+        },
+        "tiny": {
+            "parameters": paper.param_count(config),
+            "outputs": [round(float(x), 6) for x in last[:8]],
+            "losses": [round(x, 5) for x in losses(learner, batch)],
+        },
+    }
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(FOLDER.parents[1]))
+    from kmodels.core import zoo
+
+    for given in sys.argv[1:] or zoo.names():
+        text = json.dumps(golden(given), indent=2) + "\n"
+        (FOLDER / f"{given}.json").write_text(text)
+        print(text, end="")

@@ -1,0 +1,281 @@
+"""Every paper, the same questions."""
+
+import dataclasses
+import functools
+import importlib.util
+import json
+import math
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kmodels.core import zoo
+from training import checkpoints, export, recipes
+from training.config import Recipe
+
+HERE = pathlib.Path(__file__).parent
+SMALL = {"vocab": 50, "context": 16, "depth": 2, "width": 16, "heads": 2, "head_width": 12}
+SHRUNK = [(name, preset) for name in zoo.names() for preset in zoo.load(name).PRESETS]
+
+
+def _load_golden() -> Any:
+    spec = importlib.util.spec_from_file_location("golden", HERE / "golden" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+golden = _load_golden()
+
+
+@functools.cache
+def stored(name: str) -> Any:
+    return json.loads((HERE / "golden" / f"{name}.json").read_text())
+
+
+@functools.cache
+def prepared(name: str) -> Any:
+    """The tiny preset with the recipe's own data."""
+    config = zoo.load(name).PRESETS["tiny"]
+    module = recipes.load(name)
+    return module.prepare(config, module.recipe(config), None)
+
+
+@functools.cache
+def endpoints(name: str) -> Any:
+    """The endpoints of a tiny model whose weights are large enough to have opinions."""
+    keras.utils.set_random_seed(3)
+    model = zoo.load(name).build(prepared(name).config)
+    rng = np.random.default_rng(3)
+    for variable in model.trainable_variables:
+        variable.assign_add(rng.normal(0, 0.1, tuple(variable.shape)).astype("float32"))
+    return zoo.load(name).endpoints(model, prepared(name).codec)
+
+
+def shrink(config: Any) -> Any:
+    fields = {f.name for f in dataclasses.fields(config) if getattr(config, f.name) is not None}
+    small = {k: v for k, v in SMALL.items() if k in fields or k == "vocab"}
+    return dataclasses.replace(config, **small)
+
+
+def call(endpoint: Any, request: dict[str, Any]) -> dict[str, np.ndarray]:
+    tensors = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in request.items()}
+    return {k: v.numpy() for k, v in traced(endpoint)(**tensors).items()}
+
+
+@functools.cache
+def _traced(key: int, function: Any) -> Any:
+    return tf.function(function, reduce_retracing=True)
+
+
+def traced(endpoint: Any) -> Any:
+    return _traced(id(endpoint), endpoint.function)
+
+
+each_paper = pytest.mark.parametrize("name", zoo.names())
+
+
+@pytest.mark.tiny
+@each_paper
+def test_a_paper_says_where_it_was_published(name):
+    paper = zoo.load(name)
+    assert all(dataclasses.asdict(paper.PAPER).values())
+    assert 1950 < paper.PAPER.year < 2030
+    assert paper.PAPER.url.startswith("https://")
+    assert paper.__doc__.strip()
+
+
+@pytest.mark.tiny
+@each_paper
+def test_presets_are_frozen_values_and_tiny_is_one(name):
+    presets = zoo.load(name).PRESETS
+    assert "tiny" in presets
+    kind = type(presets["tiny"])
+    for preset, config in presets.items():
+        assert preset == preset.lower() and "_" not in preset
+        assert type(config) is kind
+        field = dataclasses.fields(config)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(config, field, 1)
+    with pytest.raises(TypeError):
+        kind(1)
+
+
+@pytest.mark.tiny
+@each_paper
+def test_counts_of_all_presets_are_the_golden_ones(name):
+    paper = zoo.load(name)
+    counted = {
+        preset: paper.param_count(config)
+        for preset, config in paper.PRESETS.items()
+        if getattr(config, "vocab", 0) is not None
+    }
+    assert counted == stored(name)["parameters"]
+
+
+@pytest.mark.parametrize(("name", "preset"), SHRUNK)
+def test_the_count_is_that_of_a_real_model(name, preset):
+    paper = zoo.load(name)
+    config = shrink(paper.PRESETS[preset])
+    built = paper.build(config)
+    assert paper.param_count(config) == sum(
+        math.prod(variable.shape) for variable in built.trainable_variables
+    )
+
+
+@pytest.mark.tiny
+@each_paper
+def test_a_seed_decides_all_initial_weights(name):
+    paper, config = zoo.load(name), golden.config_of(zoo.load(name))
+
+    def weights(seed):
+        keras.utils.set_random_seed(seed)
+        return [v.numpy() for v in paper.build(config).weights]
+
+    once, again, other = weights(5), weights(5), weights(6)
+    assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(once, other, strict=True))
+
+
+@each_paper
+def test_the_recipe_is_whole(name):
+    paper, module = zoo.load(name), recipes.load(name)
+    assert module.PRESET in paper.PRESETS
+    assert module.UNIT and module.DATA
+    for config in paper.PRESETS.values():
+        recipe = module.recipe(config)
+        assert isinstance(recipe, Recipe)
+        assert recipe == module.recipe(config), "a recipe is a pure function"
+        assert recipe.data in module.DATA
+        for kind in ("learner", "objective", "data"):
+            place = "data" if kind == "data" else f"{kind}s"
+            assert importlib.util.find_spec(f"training.{place}.{getattr(recipe, kind)}")
+
+
+@each_paper
+def test_endpoints_are_described_without_contradiction(name):
+    offered = endpoints(name)
+    assert "serving_default" in offered
+    for endpoint in offered.values():
+        assert set(endpoint.defaults) <= set(endpoint.inputs)
+        assert set(endpoint.example) <= set(endpoint.inputs)
+        assert set(endpoint.example) | set(endpoint.defaults) == set(endpoint.inputs)
+        for key, value in {**endpoint.defaults, **endpoint.example}.items():
+            spec = endpoint.inputs[key]
+            assert spec.is_compatible_with(tf.constant(value, spec.dtype)), key
+        for key, value in endpoint.defaults.items():
+            assert np.shape(value)[0] == 1, key
+
+
+@each_paper
+def test_every_endpoint_can_be_traced_and_answers_in_finite_numbers(name):
+    for endpoint in {id(e): e for e in endpoints(name).values()}.values():
+        specs = {
+            k: tf.TensorSpec(spec.shape, spec.dtype, name=k) for k, spec in endpoint.inputs.items()
+        }
+        traced(endpoint).get_concrete_function(**specs)
+        answer = call(endpoint, export.full(endpoint))
+        assert answer
+        for value in answer.values():
+            assert value.shape[0] == len(next(iter(endpoint.example.values())))
+            assert value.dtype == object or np.isfinite(value).all()
+
+
+@each_paper
+def test_a_row_gets_the_same_answer_alone_and_in_company(name):
+    for endpoint in {id(e): e for e in endpoints(name).values()}.values():
+        request = export.full(endpoint)
+        rows = len(next(iter(endpoint.example.values())))
+        assert rows > 1, "an example has at least two rows"
+        together = call(endpoint, request)
+        for row in range(rows):
+            alone = call(
+                endpoint,
+                {k: v[row : row + 1] if len(v) == rows else v for k, v in request.items()},
+            )
+            for key, value in alone.items():
+                company = together[key][row : row + 1]
+                if value.dtype == object:
+                    assert company.tolist() == value.tolist()
+                    continue
+                own = tuple(slice(0, n) for n in value.shape)
+                np.testing.assert_allclose(company[own], value, rtol=1e-5, atol=1e-5)
+                rest = company.copy()
+                rest[own] = 0
+                assert not rest.any(), "what stands past a row's own end is 0"
+
+
+@pytest.mark.tiny
+@each_paper
+def test_outputs_and_losses_are_the_golden_ones(name):
+    now, then = golden.golden(name)["tiny"], stored(name)["tiny"]
+    assert now["parameters"] == then["parameters"]
+    np.testing.assert_allclose(now["outputs"], then["outputs"], atol=1e-4)
+    np.testing.assert_allclose(now["losses"], then["losses"], atol=1e-3)
+    assert now["losses"][-1] < now["losses"][0]
+
+
+@each_paper
+def test_the_gradient_reaches_every_variable(name):
+    config = golden.config_of(zoo.load(name))
+    learner, batch = golden.learner_of(name, config), golden.batch_of(name, config)
+    with tf.GradientTape() as tape:
+        loss, _ = learner.objective(learner.model, batch, training=True)
+    variables = learner.model.trainable_variables
+    for variable, gradient in zip(
+        variables, tape.gradient(loss, [v.value for v in variables]), strict=True
+    ):
+        assert gradient is not None, variable.path
+        assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, variable.path
+
+
+@each_paper
+def test_a_restored_checkpoint_answers_the_same(name, tmp_path):
+    config = golden.config_of(zoo.load(name))
+    batch = golden.batch_of(name, config)
+    old, new = (golden.learner_of(name, config, seed=seed) for seed in (1, 2))
+    list(golden.losses(old, batch, 2))
+    checkpoint = checkpoints.save(tmp_path, old.state, checkpoints.Meta(2, None, None))
+    checkpoints.restore(checkpoint, new.state)
+    assert float(old.eval_step(batch)["loss"]) == float(new.eval_step(batch)["loss"])
+    assert list(golden.losses(old, batch, 2)) == list(golden.losses(new, batch, 2))
+
+
+@each_paper
+def test_half_precision_gives_a_finite_loss_over_whole_weights(name, float32_again):
+    config = golden.config_of(zoo.load(name))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    learner = golden.learner_of(name, config)
+    assert {v.dtype for v in learner.model.trainable_variables} == {"float32"}
+    values = list(golden.losses(learner, golden.batch_of(name, config), 3))
+    assert np.isfinite(values).all() and values[-1] < values[0]
+
+
+@each_paper
+def test_an_evaluation_changes_nothing_and_repeats(name):
+    tiny = zoo.load(name).PRESETS["tiny"]
+    config = dataclasses.replace(
+        golden.config_of(zoo.load(name)), **({"dropout": 0.5} if hasattr(tiny, "dropout") else {})
+    )
+    learner, batch = golden.learner_of(name, config), golden.batch_of(name, config)
+    before = [v.numpy() for group in learner.state.values() for v in group]
+    assert float(learner.eval_step(batch)["loss"]) == float(learner.eval_step(batch)["loss"])
+    after = [v.numpy() for group in learner.state.values() for v in group]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@each_paper
+def test_training_twice_with_one_seed_gives_one_result(name):
+    config = dataclasses.replace(prepared(name).config)
+    batch = golden.batch_of(name, config)
+
+    def weights():
+        learner = golden.learner_of(name, config, seed=4, compile=True)
+        list(golden.losses(learner, batch, 3))
+        return [v.numpy() for v in learner.model.weights]
+
+    assert all(np.array_equal(a, b) for a, b in zip(weights(), weights(), strict=True))

@@ -1,0 +1,93 @@
+"""The smallest run there is, for what happens around the steps."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from kmodels import gpt
+from training import config as values
+from training.data.windows import TokenWindows
+from training.learners import gradient
+from training.objectives.next_token import next_token
+
+CONFIG = gpt.Config(vocab=11, context=4, depth=1, heads=1, width=4, bias=False, dropout=0.0)
+
+
+@pytest.fixture
+def make_run(tmp_path: pathlib.Path) -> Callable[..., values.Run]:
+    """A run of a GPT of 300 weights; keywords replace fields of the run, its recipe or config."""
+
+    def make(**changes: Any) -> values.Run:
+        def of(kind: Any) -> dict[str, Any]:
+            names = {f.name for f in dataclasses.fields(kind)}
+            return {k: v for k, v in changes.items() if k in names}
+
+        recipe = {
+            "data": "docs",
+            "codec": values.TextCodecChoice(),
+            "learner": "gradient",
+            "objective": "next_token",
+            "optimizer": values.AdamW(learning_rate=1e-2, clip_norm=1.0),
+            "schedule": values.Schedule(),
+            "batch_size": 4,
+            "steps": 6,
+            "log_every": 2,
+            "eval_every": 2,
+            "save_every": 2,
+            "eval_batches": 2,
+        }
+        run = {
+            "model": "gpt",
+            "preset": "tiny",
+            "config": dataclasses.replace(CONFIG, **of(gpt.Config)),
+            "recipe": values.Recipe(**{**recipe, **of(values.Recipe)}),
+            "seed": 0,
+            "strategy": "one",
+            "replicas": None,
+            "precision": "float32",
+            "compile": False,
+            "data_dir": None,
+            "data_sha256": "0",
+            "init_from": None,
+            "run_dir": tmp_path / "run",
+            "export_dir": tmp_path / "exports",
+        }
+        return values.Run(**{**run, **of(values.Run)})
+
+    return make
+
+
+@pytest.fixture
+def make_learner() -> Callable[[values.Run], gradient.Gradient]:
+    """The learner of a run, its weights from the run's seed."""
+
+    def make(run: values.Run) -> gradient.Gradient:
+        keras.utils.set_random_seed(run.seed)
+        return gradient.make(gpt.build(run.config), next_token, run)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def data() -> TokenWindows:
+    """Windows of a text that counts to ten and starts again."""
+    counting = np.arange(200, dtype=np.int32) % 11
+    return TokenWindows(train=counting, eval=counting[:40], context=CONFIG.context)
+
+
+@pytest.fixture(scope="session")
+def same_tensors() -> Callable[[pathlib.Path, pathlib.Path], bool]:
+    """Whether two checkpoints hold the same tensors to the bit."""
+    from safetensors.numpy import load_file
+
+    def same(one: pathlib.Path, other: pathlib.Path) -> bool:
+        a, b = (load_file(folder / "state.safetensors") for folder in (one, other))
+        assert a.keys() == b.keys()
+        return all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+    return same

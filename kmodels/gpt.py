@@ -180,28 +180,34 @@ class Attention(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(config.dropout)
 
     def project(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """[B, T, D] -> queries, keys and values, each [B, H, T, K]."""
-        length = x.shape[1] or ops.shape(x)[1]
-        parts = ops.reshape(self.qkv(x), (-1, length, 3, self.heads, self.head_width))
+        """[B, T, D], or [B, D] of one position -> queries, keys, values, each [B, H, T, K]."""
+        if len(x.shape) == 2:
+            parts = ops.reshape(self.qkv(x), (-1, 3, self.heads, 1, self.head_width))
+            return parts[:, 0], parts[:, 1], parts[:, 2]
+        parts = ops.reshape(self.qkv(x), (-1, ops.shape(x)[1], 3, self.heads, self.head_width))
         parts = ops.transpose(parts, (2, 0, 3, 1, 4))
         return parts[0], parts[1], parts[2]
 
     def attend(
         self, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, seen: tf.Tensor, *, training: bool = False
     ) -> tf.Tensor:
-        """Weighs values by softmax(q k / sqrt(K)) where `seen` [..., Tq, Tk]; gives [B, Tq, D]."""
-        scores = ops.matmul(q * (1 / math.sqrt(self.head_width)), ops.swapaxes(k, -1, -2))
-        scores = ops.where(seen, ops.cast(scores, "float32"), -1e9)
+        """Weighs values by softmax(q k / sqrt(K)) where `seen` [..., Tq, Tk]; [B, H, Tq, K]."""
+        scores = tf.matmul(q * (1 / math.sqrt(self.head_width)), k, transpose_b=True)
+        scores = tf.where(seen, ops.cast(scores, "float32"), -1e9)
         weights = ops.cast(tf.nn.softmax(scores), v.dtype)
-        mixed = ops.matmul(self.dropout(weights, training=training), v)  # [B, H, Tq, K]
-        mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        length = mixed.shape[1] or ops.shape(mixed)[1]
-        return self.out(ops.reshape(mixed, (-1, length, self.heads * self.head_width)))
+        return tf.matmul(self.dropout(weights, training=training), v)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         q, k, v = self.project(x)
         at = ops.arange(ops.shape(x)[1])
-        return self.attend(q, k, v, visible(at[:, None], at[None], self.band), training=training)
+        seen = visible(at[:, None], at[None], self.band)
+        return self.merge(self.attend(q, k, v, seen, training=training))
+
+    def merge(self, mixed: tf.Tensor) -> tf.Tensor:
+        """Heads [B, H, T, K] to [B, T, D]."""
+        mixed = ops.transpose(mixed, (0, 2, 1, 3))
+        inner = self.heads * self.head_width
+        return self.out(ops.reshape(mixed, (-1, ops.shape(mixed)[1], inner)))
 
 
 class Block(keras.layers.Layer):
@@ -220,7 +226,7 @@ class Block(keras.layers.Layer):
         return self.down(ops.gelu(self.up(x), approximate=self.approximate))
 
     def around(self, x: tf.Tensor, attention: Any, *, training: bool = False) -> tf.Tensor:
-        """The block with `attention`, a function of [B, T, D], in the place of its own."""
+        """The block with `attention`, a function of [..., D], in the place of its own."""
         if self.pre:
             x = x + self.dropout(attention(self.norm_1(x)), training=training)
             return x + self.dropout(self.mlp(self.norm_2(x)), training=training)
@@ -301,7 +307,7 @@ class GPT(keras.Model):
             def attention(y: tf.Tensor, part: Attention = block.attention) -> tf.Tensor:
                 q, k, v = part.project(y)
                 cache.append((tf.pad(k, grow), tf.pad(v, grow)))
-                return part.attend(q, k, v, visible(at[:, None], at[None], part.band))
+                return part.merge(part.attend(q, k, v, visible(at[:, None], at[None], part.band)))
 
             x = block.around(x, attention)
         last = tf.gather(x, lengths - 1, batch_dims=1)
@@ -311,7 +317,7 @@ class GPT(keras.Model):
         self, token: tf.Tensor, position: tf.Tensor, cache: decoding.Cache
     ) -> tuple[tf.Tensor, decoding.Cache]:
         """Reads one more token a row: int32 [B] at positions [B] in [0, R); as `prefill`."""
-        x = (self.tokens(token) + self.positions(position))[:, None]  # [B, 1, D]
+        x = self.tokens(token) + self.positions(position)  # [B, D]
         at = ops.arange(ops.shape(cache[0][0])[2])[None, None, None]
         here = position[:, None, None, None]
         slots = decoding.slots(cache[0][0], position)
@@ -329,10 +335,11 @@ class GPT(keras.Model):
                 q, k, v = part.project(y)
                 k, v = decoding.put(keys, k, slots), decoding.put(values, v, slots)
                 new.append((k, v))
-                return part.attend(q, k, v, seen[part.band])
+                mixed = part.attend(q, k, v, seen[part.band])  # [B, H, 1, K]
+                return part.out(ops.reshape(mixed, (-1, self.config.inner)))
 
             x = block.around(x, attention)
-        return self.last_head(x[:, 0]), new
+        return self.last_head(x), new
 
 
 def build(config: Config) -> GPT:

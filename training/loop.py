@@ -20,6 +20,9 @@ from training.strategy import spread
 class Learner(Protocol):
     """How parameters move. Both steps run in a replica's context and give logs with a weight."""
 
+    @property
+    def model(self) -> keras.Model: ...
+
     def train_step(self, batch: step.Batch) -> step.Logs: ...
 
     def eval_step(self, batch: step.Batch) -> step.Logs: ...

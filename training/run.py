@@ -181,27 +181,32 @@ def next_commands(run: Run, program: str) -> str:
     )
 
 
-def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> Any:
-    """Builds model and learner in the strategy's scope, the journal beside them, and trains."""
+def learner_of(run: Run, chosen: Any) -> Any:
+    """The run's learner with a new model, made in the strategy's scope from the run's seed."""
     import keras
     import tensorflow as tf
 
     from kmodels.core import zoo
+
+    keras.utils.set_random_seed(run.seed)
+    keras.config.set_dtype_policy(run.precision)
+    tf.config.experimental.enable_op_determinism()
+    name = run.recipe.objective
+    objective = getattr(importlib.import_module(f"training.objectives.{name}"), name)
+    learners = importlib.import_module(f"training.learners.{run.recipe.learner}")
+    with chosen.scope():
+        return learners.make(zoo.load(run.model).build(run.config), objective, run)
+
+
+def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> Any:
+    """Makes the learner, and the journal beside it, and trains; gives the loop's progress."""
     from training import loop, recipes, strategy
     from training.journal import Journal
 
     strategy.check_divides(run.recipe.batch_size, chosen, run.recipe.micro_batches)
-    keras.utils.set_random_seed(run.seed)
-    keras.config.set_dtype_policy(run.precision)
-    tf.config.experimental.enable_op_determinism()
-    paper, module = zoo.load(run.model), recipes.load(run.model)
-    objective = getattr(
-        importlib.import_module(f"training.objectives.{run.recipe.objective}"), run.recipe.objective
-    )
-    learners = importlib.import_module(f"training.learners.{run.recipe.learner}")
-    with chosen.scope():
-        model = paper.build(run.config)
-        learner = learners.make(model, objective, run)
+    module = recipes.load(run.model)
+    learner = learner_of(run, chosen)
+    model = learner.model
     fresh = run.init_from is not None and not (run.run_dir / "checkpoints").exists()
     weights = first_weights(pathlib.Path(str(run.init_from)), model) if fresh else None
     chief = strategy.is_chief(chosen)
@@ -211,7 +216,7 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
     if weights is not None:
         init_from(weights, model, journal)
     journal.say(
-        f"{run.model} {run.preset}: {paper.param_count(run.config):,} parameters, "
+        f"{run.model} {run.preset}: {model.count_params():,} parameters, "
         f"{chosen.num_replicas_in_sync} replica(s), {run.precision}, "
         f"XLA {'on' if run.compile else 'off'}; writing {run.run_dir}"
     )

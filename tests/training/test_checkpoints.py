@@ -189,15 +189,6 @@ def test_an_unreadable_checkpoint_is_set_aside_and_never_looked_at_again(tmp_pat
     assert names(tmp_path) == ["00000020.unreadable-1", "00000020.unreadable-2"]
 
 
-def test_a_damaged_checkpoint_is_replaced_by_the_next_save_of_its_step(tmp_path):
-    saved = checkpoints.save(tmp_path, state(1), Meta(20, 0.5, 20))
-    change(saved / "state.safetensors")
-    checkpoints.save(tmp_path, state(2), Meta(20, 0.5, 20))
-    fresh = state()
-    assert checkpoints.restore(saved, fresh).step == 20
-    assert np.array_equal(values(fresh)[0], values(state(2))[0])
-
-
 def test_meta_is_plain_json(tmp_path):
     saved = checkpoints.save(tmp_path, state(1), Meta(20, 0.5, 20))
     stored = json.loads((saved / "meta.json").read_text())

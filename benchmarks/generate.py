@@ -80,7 +80,6 @@ def tokens(batch: int) -> np.ndarray:
 def ours(flags: Flags) -> tuple[peers.Job, str]:
     """The SavedModel in a TensorFlow session."""
     import tensorflow as tf
-    import tensorflow_text  # noqa: F401  (its ops are in the graph)
 
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():

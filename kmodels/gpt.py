@@ -26,6 +26,7 @@ from keras import ops
 
 from kmodels.core import decoding, zoo
 from kmodels.core.codecs.text import TextCodec
+from kmodels.core.linear import Linear
 from kmodels.core.paper import Citation, Endpoint
 
 PAPER = Citation(
@@ -135,8 +136,8 @@ PRESETS = {
 }
 
 
-def _linear(units: int, config: Config, name: str, *, stddev: float = 0.02) -> keras.layers.Dense:
-    return keras.layers.Dense(
+def _linear(units: int, config: Config, name: str, *, stddev: float = 0.02) -> Linear:
+    return Linear(
         units,
         use_bias=config.bias,
         kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
@@ -276,6 +277,12 @@ class GPT(keras.Model):
         for block in self.blocks:
             x = block(x, training=training)
         return self.head(x)
+
+    def pack(self) -> None:
+        """Lays all linear maps out for answering; training goes on elsewhere."""
+        for block in self.blocks:
+            for part in (block.attention.qkv, block.attention.out, block.up, block.down):
+                part.pack()
 
     def last_head(self, x: tf.Tensor) -> tf.Tensor:
         """`head` of [B, D], few rows against many: the large matrix stands on the left."""

@@ -15,7 +15,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
@@ -117,9 +117,9 @@ class _Served(tf.Module):
     A session-style loader does not find variables that hang below a Keras layer.
     """
 
-    def __init__(self, model: keras.Model, resources: Sequence[Any]) -> None:
+    def __init__(self, functions: Iterable[Any], resources: Sequence[Any]) -> None:
         super().__init__()
-        self.weights = [v.value for v in model.weights]
+        self.weights = list({id(v): v for f in functions for v in f.graph.variables}.values())
         self.resources = list(resources)
 
 
@@ -127,19 +127,25 @@ def write(
     folder: pathlib.Path, model: keras.Model, codec: Any, endpoints: Mapping[str, Endpoint]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Writes the SavedModel with warmup records; gives the Python model's answers by endpoint."""
-    functions: dict[int, Any] = {}
-    signatures, answers = {}, {}
+    answers = {}
     for name, endpoint in endpoints.items():
-        if id(endpoint) not in functions:
-            specs = {k: tf.TensorSpec(s.shape, s.dtype, name=k) for k, s in endpoint.inputs.items()}
-            functions[id(endpoint)] = tf.function(endpoint.function).get_concrete_function(**specs)
-        signatures[name] = functions[id(endpoint)]
         request = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in full(endpoint).items()}
         answers[name] = {k: v.numpy() for k, v in endpoint.function(**request).items()}
-    tf.saved_model.save(_Served(model, codec.resources), str(folder), signatures=signatures)
+    if hasattr(model, "pack"):
+        model.pack()
+    functions = {id(endpoint): concrete(endpoint) for endpoint in endpoints.values()}
+    signatures = {name: functions[id(endpoint)] for name, endpoint in endpoints.items()}
+    served = _Served(functions.values(), codec.resources)
+    tf.saved_model.save(served, str(folder), signatures=signatures)
     set_defaults(folder / "saved_model.pb", endpoints)
     write_warmup(folder, endpoints)
     return answers
+
+
+def concrete(endpoint: Endpoint) -> Any:
+    """The endpoint's graph, its inputs named as they are called."""
+    specs = {k: tf.TensorSpec(s.shape, s.dtype, name=k) for k, s in endpoint.inputs.items()}
+    return tf.function(endpoint.function).get_concrete_function(**specs)
 
 
 def full(endpoint: Endpoint) -> dict[str, Any]:

@@ -143,12 +143,12 @@ def test_the_checkpoint_of_another_network_stops_the_run(make_run, train):
 def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(make_run, train, monkeypatch):
     run = make_run(steps=6)
 
-    def full(tensors, path):
+    def full(tensors):
         raise OSError(28, "No space left on device")
 
     def fill():
         if saved(run):
-            monkeypatch.setattr(checkpoints, "save_file", full)
+            monkeypatch.setattr(checkpoints, "dump", full)
         return {}
 
     with pytest.raises(OSError, match="No space left"):

@@ -36,8 +36,6 @@ PAPER = Citation(
     url="https://cdn.openai.com/research-covers/language-unsupervised/language_understanding_paper.pdf",
 )
 
-ASK = '--signature=generate prompt="The with statement"'  # a first question for the client
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import pathlib
+import shlex
 import signal
 import sys
 import tempfile
@@ -138,7 +139,7 @@ def check_folder(run: Run) -> None:
 
 def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> int:
     """Trains, exports, and says what to do next."""
-    from training import export, flags, loop, strategy
+    from training import export, flags, loop, recipes, strategy
 
     began = time.perf_counter()
     try:
@@ -164,20 +165,18 @@ def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> i
         return 1
     (run.run_dir / "export.json").write_text(json.dumps({"folder": str(published)}) + "\n")
     console.print(f"Exported to {published}. To serve it, and in another terminal to ask it:\n")
-    console.print(next_commands(run, flags.program()), highlight=False, markup=False)
+    question = recipes.load(run.model).ask(prepared)
+    console.print(next_commands(run, flags.program(), question), highlight=False, markup=False)
     return 0
 
 
-def next_commands(run: Run, program: str) -> str:
+def next_commands(run: Run, program: str, question: str) -> str:
     """The two commands to paste: the server, and one question."""
-    from kmodels.core import zoo
-
-    base = (run.export_dir / run.model).resolve()
-    ask = getattr(zoo.load(run.model), "ASK", "")
+    base = shlex.quote(str((run.export_dir / run.model).resolve()))
     return (
         f"{program} -m serving.server --port=8500 --model_name={run.model} "
         f"--model_base_path={base}\n\n"
-        f"{program} -m serving.client predict {run.model} --target=localhost:8500 {ask}\n"
+        f"{program} -m serving.client predict {run.model} --target=localhost:8500 {question}\n"
     )
 
 

@@ -97,7 +97,7 @@ def generate_endpoint(model: Decoder, codec: TextCodec, *, context: int) -> Endp
             **{name: spec for name, (spec, _) in OPTIONS.items()},
         },
         defaults={name: default for name, (_, default) in OPTIONS.items()},
-        example={"prompt": ["The", "In a"], "max_new_tokens": [4]},
+        example={"prompt": example_texts(codec, context), "max_new_tokens": [4]},
     )
 
 
@@ -126,8 +126,15 @@ def score_endpoint(model: Any, codec: TextCodec, *, context: int) -> Endpoint:
     return Endpoint(
         function=function,
         inputs={"text": tf.TensorSpec([None], tf.string)},
-        example={"text": ["The example", "A text"]},
+        example={"text": example_texts(codec, context + 1)},
     )
+
+
+def example_texts(codec: TextCodec, most: int) -> list[bytes]:
+    """Two texts that the codec can read, of at most `most` of its tokens and at most four."""
+    ids = [codec.vocab // 3, codec.vocab // 2] * 2
+    rows = [ids[:most], ids[::-1][: min(most, 2)]]
+    return list(codec.decode(tf.ragged.constant(rows, dtype=tf.int32)).numpy())
 
 
 def check_lengths(lengths: tf.Tensor, name: str, *, low: int, high: int) -> list[tf.Operation]:

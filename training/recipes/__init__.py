@@ -53,6 +53,9 @@ class RecipeModule(Protocol):
 
     def evaluators(self, model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]: ...
 
+    def ask(self, prepared: Prepared) -> str:
+        """Arguments of a first question for the client, as a shell reads them."""
+
 
 def load(model: str) -> RecipeModule:
     """The recipe module of a paper."""

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import pathlib
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -123,3 +124,15 @@ def evaluators(model: gpt.GPT, prepared: Prepared) -> Sequence[Evaluator]:
     """A sample of text at every evaluation."""
     endpoint: Any = gpt.endpoints(model, prepared.codec)["generate"]
     return [text_sample.make(model, endpoint, prompt=prepared.prompt)]
+
+
+def ask(prepared: Prepared) -> str:
+    """A continuation of words the model can read: the docs' own, or the beginning of the data."""
+    prompt = "The with statement"
+    try:
+        fits = len(prepared.codec.tokens(prompt)) <= prepared.config.context
+    except ValueError:
+        fits = False
+    if not fits:
+        prompt = next((line for line in prepared.prompt.splitlines() if line), prepared.prompt)
+    return f"--signature=generate {shlex.quote(f'prompt={prompt}')}"

@@ -33,7 +33,7 @@ from kmodels.core.paper import Endpoint, Paper
 from training import checkpoints
 from training.config import UserError
 
-TOLERANCE = 1e-4  # largest difference of a number between the Python model and the SavedModel
+TOLERANCE = 1e-4  # of a number in the SavedModel's answer: absolute up to 1, relative above
 
 
 class Rejected(Exception):
@@ -255,7 +255,8 @@ def _plain(value: np.ndarray) -> np.ndarray:
 def compare(name: str, python: np.ndarray, saved: np.ndarray) -> None:
     """Raises Rejected unless both answers are equal, numbers to within `TOLERANCE`."""
     if python.dtype.kind == "f" and python.shape == saved.shape:
-        worst = float(np.max(np.abs(python - saved), initial=0.0))
+        away = np.abs(python - saved) / np.maximum(np.abs(python), 1.0)
+        worst = float(np.max(away, initial=0.0))
         if worst <= TOLERANCE:
             return
         raise Rejected(f"The SavedModel's {name} differs by {worst} from the Python model's.")

@@ -78,6 +78,9 @@ def test_answers_that_agree_pass():
     export.compare("x", np.float32([1, 2]), np.float32([1, 2.00005]))
     export.compare("x", np.float32([[]]), np.float32([[]]))
     export.compare("x", np.array([b"a."]), np.array([b"a."]))
+    export.compare(
+        "x", np.float32([5e4]), np.float32([5e4 + 1])
+    )  # relative where numbers are large
 
 
 @pytest.mark.parametrize(

@@ -283,10 +283,13 @@ class GPT(keras.Model):
                 part.pack()
 
     def last_head(self, x: tf.Tensor) -> tf.Tensor:
-        """`head` of [B, D], few rows against many: the large matrix stands on the left."""
-        x = x if self.norm is None else self.norm(x)
-        return ops.cast(
-            ops.transpose(ops.matmul(self.tokens.embeddings, ops.transpose(x))), "float32"
+        """`head` of [B, D], in the way that is fastest for few rows (decision 0008)."""
+        x = tf.cast(x if self.norm is None else self.norm(x), tf.float32)
+        table = tf.convert_to_tensor(self.tokens.embeddings.value)
+        return tf.cond(
+            tf.shape(x)[0] == 1,
+            lambda: tf.transpose(tf.matmul(table, x, transpose_b=True)),
+            lambda: tf.einsum("vd,bd->bv", table, x),
         )
 
     def prefill(

@@ -16,6 +16,7 @@ from kmodels.core.codecs.text import TextCodec
 from kmodels.core.paper import Endpoint
 
 Cache = list[tuple[tf.Tensor, tf.Tensor]]
+State = dict[str, tf.Tensor]  # what a row has so far
 
 OPTIONS: dict[str, tuple[tf.TensorSpec, Any]] = {
     "max_new_tokens": (tf.TensorSpec([None], tf.int32), [100]),
@@ -192,82 +193,86 @@ def _generate(
     *,
     context: int,
 ) -> dict[str, tf.Tensor]:
-    """The loop. `prompt` is int32 [B, P], right-padded; `lengths` int32 [B]."""
+    """Two loops: one reads all windows, the other, inside, adds tokens until a window moves.
+
+    `prompt` is int32 [B, P], right-padded; `lengths` int32 [B].
+    """
     batch, longest = tf.shape(prompt)[0], tf.shape(prompt)[1]
     most = tf.reduce_max(options["max_new_tokens"])
     uniform = sampling.uniform(options["seed"], most)
     room = tf.minimum(longest + most, context)
-    logits, cache = model.prefill(prompt, lengths, room)
 
-    def advance(turn: tf.Tensor, token: tf.Tensor, new: tf.Tensor, state: dict[str, Any]) -> Any:
-        """Logits after `token` [B], the row's token number lengths + turn, and the cache."""
-        count = lengths + turn + 1
-        start = window_start(count, context)
-        position = count - 1 - start
+    def read(turn: tf.Tensor, state: State) -> tuple[tf.Tensor, Cache]:
+        """Logits [B, V] and a new cache from the windows of lengths + turn tokens."""
+        start = window_start(lengths + turn, context)
+        inside = lengths + turn - start
+        index = start[:, None] + tf.range(tf.reduce_max(inside))[None]
+        index = tf.where(index < lengths[:, None], index, longest + index - lengths[:, None])
+        known = tf.concat([prompt, state["new"]], axis=1)
+        index = tf.minimum(index, tf.shape(known)[1] - 1)
+        return model.prefill(tf.gather(known, index, batch_dims=1), inside, room)
 
-        def again() -> Any:
-            index = start[:, None] + tf.range(room)[None]
-            index = tf.where(index < lengths[:, None], index, longest + index - lengths[:, None])
-            known = tf.concat([prompt, new], axis=1)
-            index = tf.minimum(index, tf.shape(known)[1] - 1)
-            return model.prefill(tf.gather(known, index, batch_dims=1), position + 1, room)
-
-        def stay() -> Any:
-            return state["logits"], state["cache"]
-
-        def one_more() -> Any:
-            return model.step(token, position, state["cache"])
-
-        moved = tf.reduce_any(start > window_start(count - 1, context))
-        which = tf.where(tf.reduce_all(state["done"]), 0, tf.where(moved, 1, 2))
-        return tf.switch_case(which, [stay, again, one_more])
-
-    def body(turn: tf.Tensor, state: dict[str, Any]) -> Any:
+    def add(turn: tf.Tensor, state: State, logits: tf.Tensor) -> State:
+        """The state with the token that `logits` give at that turn."""
         known = tf.concat([prompt, state["new"]], axis=1)
         drawn = tf.broadcast_to(tf.range(most) < turn, tf.shape(state["new"]))
         real = tf.concat([tf.sequence_mask(lengths, longest), drawn], axis=1)
-        token = sampling.choose(state["logits"], known, real, uniform[:, turn], options)
+        token = sampling.choose(logits, known, real, uniform[:, turn], options)
         going = tf.logical_not(state["done"])
         write = tf.stack([tf.range(batch), tf.fill([batch], turn)], axis=1)
-        new = tf.tensor_scatter_nd_update(state["new"], write, token)
-        log_prob = tf.where(going, sampling.log_prob(state["logits"], token), 0.0)
-        log_probs = tf.tensor_scatter_nd_update(state["log_probs"], write, log_prob)
+        log_prob = tf.where(going, sampling.log_prob(logits, token), 0.0)
         ended = token == (-1 if codec.end is None else codec.end)
         piece = tf.where(going & ~ended, codec.piece(token), "")
         text, stopped = cut_at_stop(state["text"], piece, options["stop"])
         count = state["count"] + tf.cast(going, tf.int32)
-        done = state["done"] | ended | stopped | (count >= options["max_new_tokens"])
-        logits, cache = advance(turn, token, new, {**state, "done": done})
-        return turn + 1, dict(
-            logits=logits,
-            cache=cache,
-            new=new,
-            log_probs=log_probs,
+        return dict(
+            token=token,
+            new=tf.tensor_scatter_nd_update(state["new"], write, token),
+            log_probs=tf.tensor_scatter_nd_update(state["log_probs"], write, log_prob),
             text=text,
             count=count,
-            done=done,
+            done=state["done"] | ended | stopped | (count >= options["max_new_tokens"]),
         )
 
+    def going_on(turn: tf.Tensor, state: State, cache: Cache | None = None) -> tf.Tensor:
+        return ~tf.reduce_all(state["done"])
+
+    def stays(turn: tf.Tensor, state: State, cache: Cache) -> tf.Tensor:
+        count = lengths + turn
+        moved = window_start(count, context) > window_start(count - 1, context)
+        return going_on(turn, state) & ~tf.reduce_any(moved & ~state["done"])
+
+    def one_more(turn: tf.Tensor, state: State, cache: Cache) -> tuple[tf.Tensor, State, Cache]:
+        count = lengths + turn
+        position = count - 1 - window_start(count, context)
+        logits, cache = model.step(state["token"], position, cache)
+        return turn + 1, add(turn, state, logits), cache
+
+    def window(turn: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+        logits, cache = read(turn, state)
+        return _loop(stays, one_more, turn + 1, add(turn, state, logits), cache)[:2]
+
     state = dict(
-        logits=logits,
-        cache=cache,
+        token=tf.zeros([batch], tf.int32),
         new=tf.zeros([batch, most], tf.int32),
         log_probs=tf.zeros([batch, most]),
         text=tf.fill([batch], ""),
         count=tf.zeros([batch], tf.int32),
         done=tf.zeros([batch], tf.bool),
     )
-    first = (tf.constant(0), state)
-    loose = tf.nest.map_structure(lambda t: tf.TensorShape([None] * t.shape.rank), first)
-    turn, state = tf.while_loop(
-        lambda turn, state: ~tf.reduce_all(state["done"]), body, first, shape_invariants=loose
-    )
+    turn, state = _loop(going_on, window, tf.constant(0), state)
     text = tf.strings.unicode_transcode(state["text"], "UTF-8", "UTF-8", errors="replace")
     return {
         "text": text,
         "log_probs": state["log_probs"][:, :turn],
         "token_count": state["count"],
     }
+
+
+def _loop(condition: Any, body: Any, *first: Any) -> Any:
+    """`tf.while_loop` whose tensors may change their shape."""
+    loose = tf.nest.map_structure(lambda t: tf.TensorShape([None] * t.shape.rank), first)
+    return tf.while_loop(condition, body, first, shape_invariants=loose)
 
 
 def cut_at_stop(text: tf.Tensor, piece: tf.Tensor, stops: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -33,7 +33,7 @@ class Linear(keras.layers.Dense):
         depth, width = self.kernel.shape
         rows = tf.reshape(x, [-1, depth])
         parts = tf.matmul(rows[None], self.blocks)  # [N / 64, rows, 64]
-        shape = tf.concat([tf.shape(x)[:-1], [width]], 0)
-        y = tf.reshape(tf.transpose(parts, [1, 0, 2]), [-1, width] if len(x.shape) == 2 else shape)
-        y = tf.ensure_shape(y, [*x.shape[:-1], width])
+        y = tf.einsum("nrk->rnk", parts)  # cheaper than tf.transpose for few rows
+        shape = [-1, width] if len(x.shape) == 2 else tf.concat([tf.shape(x)[:-1], [width]], 0)
+        y = tf.ensure_shape(tf.reshape(y, shape), [*x.shape[:-1], width])
         return y if self.bias is None else tf.nn.bias_add(y, self.bias.value)

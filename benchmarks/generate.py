@@ -44,15 +44,20 @@ class Flags:
 
 
 def export(folder: pathlib.Path) -> None:
-    """Writes the SavedModel that `ours` asks: random weights, GPT-2's sizes."""
+    """Writes the SavedModels that are asked: random weights, GPT-2's sizes.
+
+    `blocks` is what an export is, `matrices` has kernels as training has them (decision 0008).
+    """
     from kmodels import gpt
     from training import export as exporter
 
-    config = gpt.PRESETS["gpt2-small"]
-    model = gpt.build(config)
+    model = gpt.build(gpt.PRESETS["gpt2-small"])
     codec = _codec()
-    endpoint = gpt.endpoints(model, codec)["generate"]
-    exporter.write(folder, model, codec, {"generate": endpoint})
+    pack, model.pack = model.pack, lambda: None
+    for layout in ("matrices", "blocks"):
+        endpoint = gpt.endpoints(model, codec)["generate"]
+        exporter.write(folder / layout, model, codec, {"generate": endpoint})
+        model.pack = pack
 
 
 def _codec() -> "object":
@@ -77,13 +82,13 @@ def tokens(batch: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, VOCAB - 1, (batch, PROMPT), dtype=np.int32)
 
 
-def ours(flags: Flags) -> tuple[peers.Job, str]:
+def ours(flags: Flags, *, layout: str = "blocks") -> tuple[peers.Job, str]:
     """The SavedModel in a TensorFlow session."""
     import tensorflow as tf
 
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():
-        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(flags.saved))
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(flags.saved / layout))
     signature = meta.signature_def["generate"]
     given = {name: tf.make_ndarray(value) for name, value in signature.defaults.items()}
     given["prompt"] = np.array(prompts(flags.batch), object)
@@ -149,6 +154,7 @@ def keras_hub_generate(flags: Flags) -> tuple[peers.Job, str]:
 
 PEERS: dict[str, Callable[[Flags], tuple[peers.Job, str]]] = {
     "ours": ours,
+    "ours-matrices": lambda flags: ours(flags, layout="matrices"),
     "transformers": transformers_generate,
     "keras-hub": keras_hub_generate,
 }
@@ -167,8 +173,8 @@ def main() -> None:
     values: dict[str, dict[str, list[float]]] = {}
     compared, about, others = {}, {}, {}
     with tempfile.TemporaryDirectory() as place:
-        saved = pathlib.Path(place) / "1"
-        if "ours" in names:
+        saved = pathlib.Path(place)
+        if any(name.startswith("ours") for name in names):
             peers.call(__file__, [f"--saved={saved}", "--worker=export"])
         for batch in BATCHES:
             group = f"batch {batch}"

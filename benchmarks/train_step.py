@@ -54,8 +54,11 @@ def windows() -> tuple[np.ndarray, np.ndarray]:
     return tokens[..., :-1], tokens[..., 1:]
 
 
-def ours() -> tuple[peers.Job, str]:
-    """This project's step as a run makes it: many steps in a graph, compiled."""
+def ours(*, lanes: bool = True) -> tuple[peers.Job, str]:
+    """This project's step as a run makes it: many steps in a graph, compiled.
+
+    Without `lanes` one XLA program takes the whole batch, instead of one a core (decision 0009).
+    """
     import tensorflow as tf
 
     from kmodels import gpt
@@ -64,6 +67,8 @@ def ours() -> tuple[peers.Job, str]:
     from training.learners import gradient
     from training.objectives.next_token import next_token
 
+    if not lanes:
+        step._lanes = lambda batch: 1
     config = dataclasses.replace(gpt.PRESETS["char"], vocab=VOCAB)
     model = gpt.build(config)
     values = AdamW(learning_rate=RATE, beta_2=BETAS[1], weight_decay=DECAY, clip_norm=CLIP)
@@ -217,6 +222,7 @@ def _product(
 
 PEERS: dict[str, Callable[[], tuple[peers.Job, str]]] = {
     "ours": ours,
+    "ours-one-program": lambda: ours(lanes=False),
     "torch-compile-fused": lambda: _torch(compiled=True, optimizer="fused"),
     "torch-compile-foreach": lambda: _torch(compiled=True, optimizer="foreach"),
     "torch-eager-fused": lambda: _torch(compiled=False, optimizer="fused"),

@@ -250,7 +250,8 @@ def _generate(
 
     def window(turn: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         logits, cache = read(turn, state)
-        return _loop(stays, one_more, turn + 1, add(turn, state, logits), cache)[:2]
+        turn, state, _ = _loop(stays, one_more, turn + 1, add(turn, state, logits), cache)
+        return turn, state
 
     state = dict(
         token=tf.zeros([batch], tf.int32),

@@ -44,6 +44,7 @@ class Flags(Generic[C]):
         seed: Of the initial weights, the order of the data and dropout.
         strategy: Which devices train.
         replicas: Local replicas; default every GPU, one on a CPU.
+        spawn: Worker processes to start on this machine, as a cluster of their own.
         precision: float32, or bfloat16 computation over float32 weights.
         compile: XLA around the step; auto follows the recipe.
         run_dir: Where the run is written; default runs/MODEL-PRESET-DATA.
@@ -68,6 +69,7 @@ class Flags(Generic[C]):
     seed: int = 0
     strategy: StrategyName = "auto"
     replicas: int | None = None
+    spawn: int | None = None
     precision: Precision = "float32"
     compile: Switch = "auto"
     run_dir: pathlib.Path | None = None
@@ -133,7 +135,25 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any], Recipe]:
     check(
         flags.replicas is None or flags.replicas >= 1, "replicas", flags.replicas, "be at least 1"
     )
+    check(flags.spawn is None or flags.spawn >= 2, "spawn", flags.spawn, "be at least 2")
+    if flags.spawn and flags.strategy not in ("auto", "multi_worker"):
+        raise UserError(
+            f"--spawn={flags.spawn} starts a cluster, and --strategy is {flags.strategy}; "
+            "give --strategy=multi_worker or leave it out."
+        )
     return flags, flags.recipe(base)
+
+
+def without(flag: str, argv: Sequence[str]) -> list[str]:
+    """A command line less one flag and its value."""
+    rest, words = [], iter(argv)
+    for word in words:
+        name, joined, _ = word.partition("=")
+        if name != flag:
+            rest.append(word)
+        elif not joined:
+            next(words, None)
+    return rest
 
 
 def _preset(argv: Sequence[str]) -> tuple[str, str, Any]:

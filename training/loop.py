@@ -14,7 +14,7 @@ import tensorflow as tf
 from training import checkpoints, step
 from training.config import Run, UserError
 from training.journal import Journal
-from training.strategy import spread
+from training.strategy import exchange, spread
 
 
 class Learner(Protocol):
@@ -106,6 +106,7 @@ def train(
     evaluate = step.repeat(learner.eval_step, strategy)
     batches = data.batches("train", recipe.batch_size, seed=run.seed, start=progress.step)
     iterator = spread(batches, strategy)
+    everyones = exchange(strategy)
 
     def save() -> None:
         if not journal.writes:
@@ -131,10 +132,11 @@ def train(
                 if progress.best is None or logs[recipe.watch] < progress.best:
                     progress.best, progress.best_step = logs[recipe.watch], progress.step
                     save()
-            if progress.step % recipe.save_every == 0 or ended or signals.number:
+            asked = max(everyones(signals.number or 0))  # all workers end at the same step
+            if progress.step % recipe.save_every == 0 or ended or asked:
                 save()
-            if signals.number:
-                raise Interrupted(signals.number, progress.step)
+            if asked:
+                raise Interrupted(asked, progress.step)
     return progress
 
 

@@ -60,7 +60,10 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
         return 0
     flags, recipe = command_line.parse(argv)
     from kmodels.core import zoo
-    from training import recipes, strategy
+    from training import cluster, recipes, strategy
+
+    if flags.spawn is not None:
+        return cluster.spawn(flags.spawn, command_line.without("--spawn", argv))
 
     paper, module = zoo.load(flags.model), recipes.load(flags.model)
     config = flags.config
@@ -138,12 +141,36 @@ def check_folder(run: Run) -> None:
 
 
 def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> int:
-    """Trains, exports, and says what to do next."""
-    from training import export, flags, loop, recipes, strategy
+    """Trains, exports, and says what to do next; all workers end together."""
+    import tensorflow as tf
+
+    from training import loop, strategy
 
     began = time.perf_counter()
     try:
         progress = trained(run, prepared, chosen, console)
+        status = int(strategy.is_chief(chosen))
+        try:
+            if strategy.is_chief(chosen):
+                seconds = time.perf_counter() - began
+                console.print(
+                    f"Trained to step {progress.step:,} in {seconds:.0f} s; best "
+                    f"{run.recipe.watch} {progress.best:.4f} at step {progress.best_step:,}.",
+                    highlight=False,
+                )
+                status = exported(run, prepared, console)
+        finally:
+            status = max(strategy.exchange(chosen)(status))
+        return status
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
+        if strategy.workers(chosen) == 1:
+            raise
+        print(
+            "training.run: another worker has ended or cannot be reached; the same command goes "
+            f"on from the last checkpoint, in all workers. ({str(error).splitlines()[0]})",
+            file=sys.stderr,
+        )
+        return 1
     except loop.Interrupted as stop:
         console.print(
             f"Stopped by {signal.Signals(stop.number).name}; step {stop.step:,} is saved in "
@@ -151,13 +178,12 @@ def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> i
             highlight=False,
         )
         return 128 + stop.number
-    console.print(
-        f"Trained to step {progress.step:,} in {time.perf_counter() - began:.0f} s; best "
-        f"{run.recipe.watch} {progress.best:.4f} at step {progress.best_step:,}.",
-        highlight=False,
-    )
-    if not strategy.is_chief(chosen):
-        return 0
+
+
+def exported(run: Run, prepared: Any, console: rich.console.Console) -> int:
+    """Publishes the run's best weights and prints the next commands; gives the exit status."""
+    from training import export, flags, recipes
+
     try:
         published = export.publish(run.run_dir, run.export_dir)
     except export.Rejected as error:
@@ -203,6 +229,7 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
     from training.journal import Journal
 
     strategy.check_divides(run.recipe.batch_size, chosen, run.recipe.micro_batches)
+    agree(run, chosen)
     module = recipes.load(run.model)
     learner = learner_of(run, chosen)
     model = learner.model
@@ -227,6 +254,22 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
         strategy=chosen,
         evaluators=module.evaluators(model, prepared),
     )
+
+
+def agree(run: Run, chosen: Any) -> None:
+    """Raises UserError, in every worker, unless all have the same run, data and code."""
+    from training import cluster, strategy
+
+    same = dataclasses.replace(
+        run, data_dir=None, run_dir=pathlib.Path(), export_dir=pathlib.Path()
+    )
+    told = strategy.exchange(chosen)(cluster.fingerprint(to_json(same)))
+    others = [str(i) for i, number in enumerate(told) if number != told[0]]
+    if others:
+        raise UserError(
+            f"Worker {' and '.join(others)} of {len(told)} has other flags, other data or other "
+            "code than worker 0; start the same command from the same version everywhere."
+        )
 
 
 def first_weights(source: pathlib.Path, model: Any) -> dict[str, Any]:

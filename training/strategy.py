@@ -1,42 +1,87 @@
 """Replicas: which devices train, and how a global batch is spread over them."""
 
+import json
 import os
+from collections.abc import Callable
 from typing import Any, cast
 
 import tensorflow as tf
 
+from training import cluster
 from training.config import StrategyName, UserError
 
 
 def make(name: StrategyName, *, replicas: int | None = None) -> tf.distribute.Strategy:
     """The strategy of that name.
 
-    `auto` is multi_worker where TF_CONFIG describes a cluster, mirrored where there is more than
-    one GPU, one elsewhere. Call it before TensorFlow has touched its devices.
+    `auto` is multi_worker where a cluster is described (`training.cluster`), mirrored where there
+    is more than one GPU, one elsewhere. Call it before TensorFlow has touched its devices.
 
     Args:
         replicas: How many local replicas; None is every GPU. Without a GPU they are logical
             devices of the CPU, so that what depends on replicas can be seen anywhere.
 
     Raises:
-        UserError: a cluster is asked for and none is described, or there are too few GPUs.
+        UserError: a cluster is asked for and none is described, its description is malformed, this
+            worker's port is taken, or there are too few GPUs.
     """
     gpus = tf.config.list_physical_devices("GPU")
+    described = cluster.describe(os.environ)
     if name == "auto":
         many = len(gpus) > 1 or (replicas or 1) > 1
-        name = "multi_worker" if "TF_CONFIG" in os.environ else "mirrored" if many else "one"
+        name = "multi_worker" if described else "mirrored" if many else "one"
     if name == "one":
         if replicas not in (None, 1):
             raise UserError(f"--strategy=one has one replica; --replicas is {replicas}.")
         return tf.distribute.get_strategy()
     if name == "multi_worker":
-        if "TF_CONFIG" not in os.environ:
+        if described is None:
             raise UserError(
-                "--strategy=multi_worker needs a cluster: set TF_CONFIG, or use "
-                "--strategy=mirrored on one machine."
+                "--strategy=multi_worker needs a cluster: set TF_CONFIG, start it by SLURM or a "
+                "JobSet, or give --spawn=N for N workers on this machine."
             )
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _workers(described)
     return tf.distribute.MirroredStrategy(_devices(gpus, replicas))
+
+
+def _workers(described: dict[str, Any]) -> tf.distribute.Strategy:
+    address = described["cluster"]["worker"][described["task"]["index"]]
+    os.environ["TF_CONFIG"] = json.dumps(described)
+    port = int(address.rpartition(":")[2])
+    if not cluster.is_free(port):
+        raise UserError(
+            f"Port {port} of this worker, {address}, is in use on this machine; end what listens "
+            "there, or give the worker another port."
+        )
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def workers(strategy: tf.distribute.Strategy) -> int:
+    """How many processes train together."""
+    resolver = strategy.cluster_resolver
+    return len(resolver.cluster_spec().as_dict().get("worker", [])) or 1 if resolver else 1
+
+
+def exchange(strategy: tf.distribute.Strategy) -> Callable[[int], list[int]]:
+    """A function that all workers call together: each gives a number, all get everyone's."""
+    count = workers(strategy)
+    if count < 2:
+        return lambda number: [number]
+
+    @tf.function(input_signature=[tf.TensorSpec([count], tf.int64)])
+    def summed(mine: tf.Tensor) -> tf.Tensor:
+        def each(mine: tf.Tensor) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(mine))
+
+        replicas = strategy.experimental_local_results(strategy.run(each, args=(mine,)))
+        return replicas[0] // len(replicas)
+
+    def numbers(number: int) -> list[int]:
+        mine = [number * (i == strategy.cluster_resolver.task_id) for i in range(count)]
+        return [int(n) for n in summed(tf.constant(mine, tf.int64)).numpy()]
+
+    return numbers
 
 
 def _devices(gpus: list[Any], replicas: int | None) -> list[str]:

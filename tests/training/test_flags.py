@@ -99,7 +99,7 @@ def test_the_recipe_follows_the_overridden_config():
         (["--model=gpt", "--data=dcos"], ["'dcos'. Did you mean 'docs'?", "text"]),
         (["--model=gpt", "--steps=0"], ["steps is 0; it must be at least 1."]),
         (["--model=gpt", "--eval-every=7"], ["eval_every is 7", "a multiple of log_every"]),
-        (["--model=gpt", "--strategy=multi_worker"], ["TF_CONFIG", "--strategy=mirrored"]),
+        (["--model=gpt", "--strategy=multi_worker"], ["TF_CONFIG", "--spawn=N"]),
         (["--model=gpt", "--strategy=one", "--replicas=2"], ["--replicas is 2"]),
         (["--model=gpt", "--optimizer.learning-rate=-1"], ["learning_rate", "-1"]),
         (["--model=gpt", "--optimizer.beta-1=1.5"], ["beta_1", "1.5"]),

@@ -194,6 +194,27 @@ def test_a_dry_run_does_all_of_it_once_and_keeps_nothing(commands, tiny_argv, tm
     assert not any(folder.exists() for folder in folders)
 
 
+def test_byte_pairs_in_half_precision_go_the_whole_way(commands, tiny_argv, tmp_path):
+    """A vocabulary trained on the run's text, bfloat16 products, accumulation, and an export."""
+    argv = (
+        *tiny_argv,
+        "--codec.kind=byte_pairs",
+        "--config.vocab=300",
+        "--precision=mixed_bfloat16",
+        "--micro-batches=2",
+        "--steps=20",
+        f"--run-dir={tmp_path / 'run'}",
+        f"--export-dir={tmp_path / 'exports'}",
+    )
+    ended = commands(*argv)
+    assert ended.status == 0, ended.output
+    assert f"Exported to {tmp_path / 'exports' / 'gpt' / '1'}." in ended.output
+    merges = (tmp_path / "run" / "codec" / "merges.txt").read_text().splitlines()
+    assert len(merges) >= 300 - 257
+    card = json.loads((tmp_path / "exports" / "gpt" / "1" / "card.json").read_text())
+    assert card["config"]["vocab"] == 300
+
+
 # How it ends.
 
 
@@ -234,6 +255,36 @@ def test_control_c_saves_and_the_same_command_ends_as_if_nothing_had_been(
     assert "Going on from step " in ended.output
     ends = [d / "checkpoints" / "00000040" for d in (tmp_path / "run", trained.run_dir)]
     assert same_tensors(*ends)
+
+
+CONTROL_C = """
+import os, signal
+
+def interrupted(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+
+export.verify = interrupted
+"""
+
+
+def test_control_c_in_the_export_publishes_nothing_and_the_same_command_does(
+    commands, undisturbed, tmp_path
+):
+    run, exports = tmp_path / "run", tmp_path / "exports"
+    shutil.copytree(undisturbed.run_dir, run)
+    (run / "export.json").unlink()
+    kept = snapshot(run / "checkpoints")
+    argv = (*undisturbed.argv, f"--run-dir={run}", f"--export-dir={exports}")
+    ended = commands(*argv, before=CONTROL_C)
+    assert ended.status == 130, ended.output
+    assert "interrupted; the same command goes on" in ended.output
+    assert "Traceback" not in ended.output
+    assert not list(exports.glob("gpt/*")), "neither a version nor what was begun of it"
+    ended = commands(*argv)
+    assert ended.status == 0, ended.output
+    assert f"Exported to {exports / 'gpt' / '1'}." in ended.output
+    assert snapshot(run / "checkpoints") == kept
 
 
 FULL = """

@@ -1,0 +1,175 @@
+"""Two processes that train one model, as on two machines."""
+
+import dataclasses
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from training import checkpoints, cluster
+
+WORKER = """
+import sys
+import keras, tensorflow
+from training import export, run
+import training.recipes.gpt
+{bare}
+sys.exit(run.main(sys.argv[1:]))
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    status: int
+    output: str
+
+
+@pytest.fixture
+def addresses():
+    return [f"127.0.0.1:{port}" for port in cluster._free_ports(2)]
+
+
+@pytest.fixture
+def refused_by(refused):
+    """Checks that a worker ended as a user's error should; gives what it said."""
+
+    def check(worker):
+        said = worker.communicate(timeout=60)[0]
+        return refused(Ended(worker.returncode, said))
+
+    return check
+
+
+@pytest.fixture
+def start(bare, addresses):
+    """Starts worker `index` of a cluster; ends what the test leaves running."""
+    running = []
+
+    def begin(index, *argv):
+        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        process = subprocess.Popen(
+            ["env", f"TF_CONFIG={json.dumps(task)}", sys.executable, "-c",
+             WORKER.format(bare=bare), *argv],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def losses(folder):
+    entries = map(json.loads, (folder / "logs.jsonl").read_text().splitlines())
+    return [(e["step"], e["split"], e["loss"]) for e in entries]
+
+
+def test_two_workers_train_as_one_process_and_only_the_chief_writes(
+    start, commands, bare, tiny_argv, tmp_path
+):
+    argv = (
+        *tiny_argv, "--compile=off", "--config.dropout=0", "--steps=20", "--log-every=5",
+        "--eval-every=10",
+    )  # fmt: skip
+    alone = tmp_path / "alone"
+    ended = commands(*argv, f"--run-dir={alone}", before=bare)
+    assert ended.status == 0, ended.output
+    both = tmp_path / "both"
+    workers = [start(i, *argv, "--strategy=multi_worker", f"--run-dir={both}") for i in range(2)]
+    said = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], "".join(said)
+    assert "2 replica(s)" in said[0]
+    assert not re.search(r"^step ", said[1], re.M), "the second worker has nothing to say"
+    one, two = losses(alone), losses(both)
+    assert [e[:2] for e in one] == [e[:2] for e in two]
+    assert max(abs(a[2] - b[2]) for a, b in zip(one, two, strict=True)) <= 1e-5
+    _, weights = checkpoints.read(alone / "checkpoints" / "00000020")
+    _, others = checkpoints.read(both / "checkpoints" / "00000020")
+    assert weights.keys() == others.keys()
+    for name, value in checkpoints.model_weights(weights).items():
+        assert abs(value - checkpoints.model_weights(others)[name]).max() <= 1e-5, name
+
+
+def test_a_worker_with_other_flags_stops_all(start, tiny_argv, refused_by, tmp_path):
+    argv = (*tiny_argv, "--strategy=multi_worker", f"--run-dir={tmp_path / 'run'}")
+    workers = [start(0, *argv), start(1, *argv, "--seed=5")]
+    for worker in workers:
+        said = refused_by(worker)
+        assert "Worker 1 of 2 has other flags, other data or other code than worker 0" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_port_in_use_is_refused(start, tiny_argv, refused_by, tmp_path, addresses):
+    host, _, port = addresses[0].rpartition(":")
+    with socket.create_server((host, int(port))):
+        said = refused_by(start(0, *tiny_argv, f"--run-dir={tmp_path / 'run'}"))
+    assert f"Port {port} of this worker" in said and "is in use" in said
+
+
+def follow(process, text):
+    """Reads what a process says until a line holds the text."""
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} was never printed")
+
+
+def test_sigterm_to_one_worker_ends_all_at_one_step(start, tiny_argv, tmp_path):
+    argv = (*tiny_argv, "--compile=off", "--steps=100000", f"--run-dir={tmp_path / 'run'}")
+    chief, other = start(0, *argv), start(1, *argv)
+    follow(chief, "step 20/")
+    other.send_signal(signal.SIGTERM)
+    said = [worker.communicate(timeout=60)[0] for worker in (chief, other)]
+    assert [chief.returncode, other.returncode] == [143, 143], "".join(said)
+    steps = [re.search(r"Stopped by SIGTERM; step ([\d,]+)", text)[1] for text in said]
+    assert steps[0] == steps[1]
+
+
+def test_a_worker_that_dies_ends_the_others_and_the_same_command_goes_on(
+    start, tiny_argv, tmp_path
+):
+    run = tmp_path / "run"
+    argv = (*tiny_argv, "--compile=off", f"--run-dir={run}")
+    many = ("--steps=100000",)
+    chief, other = start(0, *argv, *many), start(1, *argv, *many)
+    follow(chief, "step 20/")
+    other.kill()
+    said = chief.communicate(timeout=cluster.GRACE_SECONDS)[0]
+    assert chief.returncode == 1, said
+    assert "Traceback" not in said
+    assert "another worker has ended" in said and "the same command goes on" in said
+    step = checkpoints.everything(run / "checkpoints")[-1].name
+    ended = [start(i, *argv, *many) for i in range(2)]
+    follow(ended[0], f"Going on from step {int(step):,}.")
+
+
+def test_spawned_workers_are_refused_as_one_command(tiny_argv, refused, tmp_path):
+    done = spawned(*tiny_argv, "--data=text", f"--data-dir={tmp_path / 'none.txt'}")
+    refused(Ended(done.returncode, done.stdout), "none.txt does not exist")
+
+
+@pytest.mark.slow
+def test_spawned_workers_train_export_and_end_together(tiny_argv, tmp_path):
+    run, exports = tmp_path / "run", tmp_path / "exports"
+    done = spawned(*tiny_argv, "--steps=20", f"--run-dir={run}", f"--export-dir={exports}")
+    assert done.returncode == 0, done.stdout
+    assert f"Exported to {exports / 'gpt' / '1'}." in done.stdout
+    assert done.stdout.count("Trained to step 20") == 1
+    assert "UNAVAILABLE" not in done.stdout
+
+
+def spawned(*argv):
+    return subprocess.run(
+        [sys.executable, "-m", "training.run", *argv, "--spawn=2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+    )

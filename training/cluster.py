@@ -1,0 +1,189 @@
+"""The cluster this process belongs to, from whatever started it, as TensorFlow's TF_CONFIG.
+
+TensorFlow reads one form only: the addresses of all workers, and which of them this process is.
+Here it is made from SLURM's variables, from those of a Kubernetes JobSet, or for `--spawn=N`.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.config import UserError
+
+PORT = 2222  # where a worker listens, unless its starter says otherwise
+WORKERS, SUBDOMAIN = "KMODELS_WORKERS", "KMODELS_SUBDOMAIN"  # a JobSet's manifest sets them
+GRACE_SECONDS = 90  # for the others to end by themselves when one has failed
+
+
+def describe(environment: Mapping[str, str]) -> dict[str, Any] | None:
+    """The content of TF_CONFIG for this process; None where nothing describes a cluster.
+
+    Looked for in this order: TF_CONFIG itself; SLURM, where a job step has more than one task; a
+    JobSet, where KMODELS_WORKERS says how many pods there are.
+
+    Raises:
+        UserError: what describes the cluster is malformed.
+    """
+    if "TF_CONFIG" in environment:
+        return check(environment["TF_CONFIG"])
+    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        return _slurm()
+    if WORKERS in environment:
+        return _jobset(environment)
+    return None
+
+
+def check(text: str) -> dict[str, Any]:
+    """A TF_CONFIG as a value; raises UserError that says what is wrong with it."""
+    example = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        config = json.loads(text)
+        workers = list(config["cluster"]["worker"])
+        kind, index = config["task"]["type"], config["task"]["index"]
+    except ValueError as error:
+        raise UserError(f"TF_CONFIG is not JSON ({error}); it must be {example}.") from None
+    except (KeyError, TypeError) as error:
+        raise UserError(f"TF_CONFIG lacks {error}; it must be {example}.") from None
+    if list(config["cluster"]) != ["worker"] or kind != "worker":
+        raise UserError(
+            "TF_CONFIG names tasks other than workers; this trainer has workers only, and the "
+            "first of them is the chief."
+        )
+    odd = [w for w in workers if not re.fullmatch(r"\S+:\d+", str(w))]
+    if odd or not workers:
+        raise UserError(f"TF_CONFIG has the worker {odd[0] if odd else None!r}; give HOST:PORT.")
+    if not (isinstance(index, int) and 0 <= index < len(workers)):
+        raise UserError(
+            f"TF_CONFIG's task index is {index!r}; with {len(workers)} workers it must lie in "
+            f"[0, {len(workers) - 1}]."
+        )
+    return {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+
+
+def _task(workers: Sequence[str], index: int) -> dict[str, Any]:
+    return check(
+        json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+    )
+
+
+def _slurm() -> dict[str, Any]:
+    """From the variables that `srun` sets; TensorFlow has the reading of its host lists."""
+    import tensorflow as tf
+
+    try:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=PORT,
+            gpus_per_node=int(os.environ["SLURM_STEP_NUM_TASKS"]),  # at least its tasks
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+        workers = resolver.cluster_spec().as_dict()["worker"]
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(f"SLURM's variables do not describe a job step: {error}.") from None
+    return _task(workers, int(os.environ["SLURM_PROCID"]))
+
+
+def _jobset(environment: Mapping[str, str]) -> dict[str, Any]:
+    """From a pod of a JobSet: its host name ends in its number, its neighbours' in theirs."""
+    try:
+        workers, index = int(environment[WORKERS]), int(environment["JOB_COMPLETION_INDEX"])
+        name, subdomain = environment["HOSTNAME"], environment[SUBDOMAIN]
+    except KeyError as error:
+        raise UserError(
+            f"{WORKERS} is set, so this should be a pod of an indexed Job, but {error} is not set; "
+            f"{WORKERS} and {SUBDOMAIN} come from the manifest, the others from Kubernetes."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{WORKERS} and JOB_COMPLETION_INDEX must be numbers: {error}.") from None
+    stem = name.removesuffix(f"-{index}")
+    if stem == name:
+        raise UserError(f"HOSTNAME {name} does not end in JOB_COMPLETION_INDEX, -{index}.")
+    return _task([f"{stem}-{i}.{subdomain}:{PORT}" for i in range(workers)], index)
+
+
+def spawn(count: int, argv: Sequence[str]) -> int:
+    """Runs the command in `count` worker processes of this machine; gives the exit status.
+
+    The chief's output is this process's; the others' goes to stderr. Signals reach them all. When
+    a worker fails, the others get `GRACE_SECONDS` to end.
+
+    Returns:
+        0 where all ended well, or else the status of the first that did not.
+    """
+    workers = [f"127.0.0.1:{port}" for port in _free_ports(count)]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "training.run", *argv],
+            env={**os.environ, "TF_CONFIG": json.dumps(_task(workers, i))},
+            stdout=None if i == 0 else sys.stderr,
+        )
+        for i in range(count)
+    ]
+
+    def pass_on(number: int, frame: Any) -> None:
+        for process in running:
+            process.send_signal(number)
+
+    old = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        return _wait(running)
+    finally:
+        signal.signal(signal.SIGTERM, old)
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
+    """The first status that is not 0, once all have ended or their grace is over."""
+    first, deadline = 0, float("inf")
+    while time.monotonic() < deadline:
+        try:
+            statuses = [process.poll() for process in running]
+            bad = [s for s in statuses if s]
+            if bad and not first:
+                first, deadline = bad[0], time.monotonic() + GRACE_SECONDS
+            if None not in statuses:
+                break
+            time.sleep(0.1)
+        except KeyboardInterrupt:  # the workers have it too; they save and end
+            continue
+    return first if first >= 0 else 128 - first
+
+
+def fingerprint(run: str) -> int:
+    """A number of 56 bits for a run's description and the source that this process runs."""
+    root = pathlib.Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256(run.encode())
+    for file in sorted(
+        f for package in ("kmodels", "training") for f in root.glob(f"{package}/**/*.py")
+    ):
+        digest.update(f"{file.relative_to(root)} ".encode() + file.read_bytes())
+    return int.from_bytes(digest.digest()[:8]) >> 8
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on that port of this machine."""
+    try:
+        socket.create_server(("", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now; held together, so that they differ."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in held]
+    for s in held:
+        s.close()
+    return ports

@@ -114,20 +114,22 @@ def train(
         meta = checkpoints.Meta(progress.step, progress.best, progress.best_step)
         checkpoints.save(folder, learner.state, meta)
 
+    def evaluated() -> tuple[dict[str, float], dict[str, Any]]:
+        held_out = data.batches("eval", recipe.batch_size, seed=0)
+        logs = evaluate(spread(held_out, strategy), recipe.eval_batches)
+        return logs, {k: v for look in evaluators for k, v in look().items()}
+
     with Signals() as signals, journal.live(progress.step):
         while progress.step < recipe.steps:
-            count = min(
-                recipe.log_every - progress.step % recipe.log_every, recipe.steps - progress.step
-            )
+            to_log = recipe.log_every - progress.step % recipe.log_every
+            count = min(to_log, recipe.steps - progress.step)
             began = time.perf_counter()
             logs = many(iterator, count)
             progress.step += count
             journal.train(progress.step, logs, count=count, seconds=time.perf_counter() - began)
             ended = progress.step == recipe.steps
             if progress.step % recipe.eval_every == 0 or ended:
-                held_out = data.batches("eval", recipe.batch_size, seed=0)
-                logs = evaluate(spread(held_out, strategy), recipe.eval_batches)
-                shown = {k: v for look in evaluators for k, v in look().items()}
+                logs, shown = evaluated()
                 journal.eval(progress.step, logs, shown)
                 if progress.best is None or logs[recipe.watch] < progress.best:
                     progress.best, progress.best_step = logs[recipe.watch], progress.step

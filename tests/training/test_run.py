@@ -260,6 +260,8 @@ def test_control_c_saves_and_the_same_command_ends_as_if_nothing_had_been(
 CONTROL_C = """
 import os, signal
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+
 def interrupted(*_):
     os.kill(os.getpid(), signal.SIGINT)
     signal.pause()

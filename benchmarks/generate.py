@@ -5,6 +5,8 @@
 Random weights, prompts of 16 tokens, 64 new tokens, greedy, nothing stops early; batch 1 and 8;
 float32. Ours is the exported SavedModel, loaded session style as TensorFlow Serving does, asked
 with text; its codec's work is part of its time. transformers and keras-hub are asked with tokens.
+`ours-matrices` is ours with kernels as training has them, the way that was not taken (decision
+0008).
 """
 
 import dataclasses

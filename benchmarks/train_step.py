@@ -5,7 +5,8 @@
 All train nanoGPT's network for a CPU (4 layers, 4 heads, width 128, context 64, 65 characters,
 tied head, exact GELU, no dropout) on batches of 12 random windows, with AdamW(0.9, 0.99), decay
 0.1 on matrices and gradients clipped to norm 1; all in float32. The floor is the step's matrix
-products alone, by the fastest of PyTorch, TensorFlow and NumPy in each round.
+products alone, by the fastest of PyTorch, TensorFlow and NumPy in each round. `ours-one-program`
+is our step with one XLA program for all cores, the way that was not taken (decision 0009).
 
 Unequal where a library does not offer the same: transformers' GPT-2 modules and keras-hub's keep
 their biases, and keras-hub's GELU is the tanh approximation. The table shows parameter counts.

@@ -35,7 +35,7 @@ def describe(environment: Mapping[str, str]) -> dict[str, Any] | None:
     """
     if "TF_CONFIG" in environment:
         return check(environment["TF_CONFIG"])
-    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+    if environment.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         return _slurm()
     if WORKERS in environment:
         return _jobset(environment)
@@ -113,50 +113,53 @@ def _jobset(environment: Mapping[str, str]) -> dict[str, Any]:
 def spawn(count: int, argv: Sequence[str]) -> int:
     """Runs the command in `count` worker processes of this machine; gives the exit status.
 
-    The chief's output is this process's; the others' goes to stderr. Signals reach them all. When
-    a worker fails, the others get `GRACE_SECONDS` to end.
+    The chief's output is this process's; the others' goes to stderr. SIGINT and SIGTERM are passed
+    on to all. When a worker fails, the others get `GRACE_SECONDS` to end.
 
     Returns:
         0 where all ended well, or else the status of the first that did not.
     """
-    workers = [f"127.0.0.1:{port}" for port in _free_ports(count)]
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", "training.run", *argv],
-            env={**os.environ, "TF_CONFIG": json.dumps(_task(workers, i))},
-            stdout=None if i == 0 else sys.stderr,
-        )
-        for i in range(count)
-    ]
+    running: list[subprocess.Popen[bytes]] = []
 
     def pass_on(number: int, frame: Any) -> None:
         for process in running:
             process.send_signal(number)
 
-    old = signal.signal(signal.SIGTERM, pass_on)
+    old = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    workers = [f"127.0.0.1:{port}" for port in free_ports(count)]
     try:
-        return _wait(running)
+        for i in range(count):
+            running.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "training.run", *argv],
+                    env={**os.environ, "TF_CONFIG": json.dumps(_task(workers, i))},
+                    stdout=None if i == 0 else sys.stderr,
+                    start_new_session=True,  # a terminal's Ctrl-C comes once, from here
+                )
+            )
+        return wait(running)
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)
         for process in running:
             process.kill()
             process.wait()
 
 
-def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
-    """The first status that is not 0, once all have ended or their grace is over."""
+def wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
+    """The first status that is not 0, once all have ended or their grace is over.
+
+    As a shell has it: 128 and the signal's number for a process that a signal ended.
+    """
     first, deadline = 0, float("inf")
     while time.monotonic() < deadline:
-        try:
-            statuses = [process.poll() for process in running]
-            bad = [s for s in statuses if s]
-            if bad and not first:
-                first, deadline = bad[0], time.monotonic() + GRACE_SECONDS
-            if None not in statuses:
-                break
-            time.sleep(0.1)
-        except KeyboardInterrupt:  # the workers have it too; they save and end
-            continue
+        statuses = [process.poll() for process in running]
+        bad = [s for s in statuses if s]
+        if bad and not first:
+            first, deadline = bad[0], time.monotonic() + GRACE_SECONDS
+        if None not in statuses:
+            break
+        time.sleep(0.1)
     return first if first >= 0 else 128 - first
 
 
@@ -180,7 +183,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now; held together, so that they differ."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in held]

@@ -141,6 +141,11 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any], Recipe]:
             f"--spawn={flags.spawn} starts a cluster, and --strategy is {flags.strategy}; "
             "give --strategy=multi_worker or leave it out."
         )
+    if flags.spawn and "TF_CONFIG" in os.environ:
+        raise UserError(
+            f"--spawn={flags.spawn} starts a cluster, and TF_CONFIG describes another; unset it, "
+            "or leave --spawn out."
+        )
     return flags, flags.recipe(base)
 
 

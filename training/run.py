@@ -62,7 +62,7 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
     from kmodels.core import zoo
     from training import cluster, recipes, strategy
 
-    if flags.spawn is not None:
+    if flags.spawn is not None and not flags.describe:
         return cluster.spawn(flags.spawn, command_line.without("--spawn", argv))
 
     paper, module = zoo.load(flags.model), recipes.load(flags.model)
@@ -149,19 +149,11 @@ def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> i
     began = time.perf_counter()
     try:
         progress = trained(run, prepared, chosen, console)
-        status = int(strategy.is_chief(chosen))
-        try:
-            if strategy.is_chief(chosen):
-                seconds = time.perf_counter() - began
-                console.print(
-                    f"Trained to step {progress.step:,} in {seconds:.0f} s; best "
-                    f"{run.recipe.watch} {progress.best:.4f} at step {progress.best_step:,}.",
-                    highlight=False,
-                )
-                status = exported(run, prepared, console)
-        finally:
-            status = max(strategy.exchange(chosen)(status))
-        return status
+        said = (
+            f"Trained to step {progress.step:,} in {time.perf_counter() - began:.0f} s; best "
+            f"{run.recipe.watch} {progress.best:.4f} at step {progress.best_step:,}."
+        )
+        return strategy.by_chief(chosen, lambda: exported(run, prepared, said, console))
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
         if strategy.workers(chosen) == 1:
             raise
@@ -180,10 +172,11 @@ def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> i
         return 128 + stop.number
 
 
-def exported(run: Run, prepared: Any, console: rich.console.Console) -> int:
+def exported(run: Run, prepared: Any, said: str, console: rich.console.Console) -> int:
     """Publishes the run's best weights and prints the next commands; gives the exit status."""
     from training import export, flags, recipes
 
+    console.print(said, highlight=False)
     try:
         published = export.publish(run.run_dir, run.export_dir)
     except export.Rejected as error:
@@ -313,13 +306,16 @@ def dry(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> 
     import resource
 
     from kmodels.core import zoo
-    from training import export
+    from training import export, strategy
+
+    def say(line: str) -> None:
+        if strategy.is_chief(chosen):
+            console.print(line, highlight=False)
 
     count = zoo.load(run.model).param_count(run.config)
-    console.print(
+    say(
         f"memory  {4 * count / 2**30:.2f} GiB of weights, as much of gradients, "
-        f"{8 * count / 2**30:.2f} GiB of optimizer moments, and activations",
-        highlight=False,
+        f"{8 * count / 2**30:.2f} GiB of optimizer moments, and activations"
     )
     with tempfile.TemporaryDirectory() as folder:
         short = dataclasses.replace(
@@ -330,12 +326,15 @@ def dry(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> 
             run, recipe=short, run_dir=place / "run", export_dir=place / "exports"
         )
         trained(once, prepared, chosen, console)
-        export.publish(once.run_dir, once.export_dir)
+
+        def published() -> int:
+            export.publish(once.run_dir, once.export_dir)
+            return 0
+
+        strategy.by_chief(chosen, published)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    console.print(
-        f"memory  {peak:.2f} GiB of host memory at the peak of this trial", highlight=False
-    )
-    console.print("The run would work; nothing was kept.", highlight=False)
+    say(f"memory  {peak:.2f} GiB of host memory at the peak of this trial")
+    say("The run would work; nothing was kept.")
     return 0
 
 

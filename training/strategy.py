@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -45,7 +46,8 @@ def make(name: StrategyName, *, replicas: int | None = None) -> tf.distribute.St
 
 
 def _workers(described: dict[str, Any]) -> tf.distribute.Strategy:
-    address = described["cluster"]["worker"][described["task"]["index"]]
+    addresses, index = described["cluster"]["worker"], described["task"]["index"]
+    address = addresses[index]
     os.environ["TF_CONFIG"] = json.dumps(described)
     port = int(address.rpartition(":")[2])
     if not cluster.is_free(port):
@@ -53,6 +55,8 @@ def _workers(described: dict[str, Any]) -> tf.distribute.Strategy:
             f"Port {port} of this worker, {address}, is in use on this machine; end what listens "
             "there, or give the worker another port."
         )
+    said = f"Worker {index} of {len(addresses)}, at {address}; it begins when all have started."
+    print(said, file=sys.stderr, flush=True)
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
@@ -82,6 +86,16 @@ def exchange(strategy: tf.distribute.Strategy) -> Callable[[int], list[int]]:
         return [int(n) for n in summed(tf.constant(mine, tf.int64)).numpy()]
 
     return numbers
+
+
+def by_chief(strategy: tf.distribute.Strategy, work: Callable[[], int]) -> int:
+    """The chief works while the others wait, so that none looks dead; all get its status."""
+    status = 1
+    try:
+        status = work() if is_chief(strategy) else 0
+    finally:
+        told = exchange(strategy)(status)
+    return max(told)
 
 
 def _devices(gpus: list[Any], replicas: int | None) -> list[str]:

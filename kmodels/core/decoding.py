@@ -234,7 +234,7 @@ def _generate(
             done=state["done"] | ended | stopped | (count >= options["max_new_tokens"]),
         )
 
-    def going_on(turn: tf.Tensor, state: State, cache: Cache | None = None) -> tf.Tensor:
+    def going_on(turn: tf.Tensor, state: State) -> tf.Tensor:
         return ~tf.reduce_all(state["done"])
 
     def stays(turn: tf.Tensor, state: State, cache: Cache) -> tf.Tensor:

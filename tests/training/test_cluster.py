@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from training import cluster
+from training import cluster, flags
 from training.config import UserError
 
 WHOLE = {
@@ -108,11 +108,11 @@ def test_a_port_in_use_is_seen():
         assert not cluster.is_free(taken.getsockname()[1])
 
 
-def wait(*programs):
-    """How `spawn` waits for such processes: its status."""
+def status_of(*programs):
+    """The status that `spawn` gives for such processes."""
     running = [subprocess.Popen([sys.executable, "-c", p]) for p in programs]
     try:
-        return cluster._wait(running)
+        return cluster.wait(running)
     finally:
         for process in running:
             process.kill()
@@ -120,11 +120,11 @@ def wait(*programs):
 
 
 def test_the_status_of_workers_is_that_of_the_first_to_fail(monkeypatch):
-    assert wait("", "") == 0
-    assert wait("", "import sys; sys.exit(2)") == 2
-    assert wait("import os; os.kill(os.getpid(), 9)", "") == 137
+    assert status_of("", "") == 0
+    assert status_of("", "import sys; sys.exit(2)") == 2
+    assert status_of("import os; os.kill(os.getpid(), 9)", "") == 137
     monkeypatch.setattr(cluster, "GRACE_SECONDS", 0.1)
-    assert wait("import sys; sys.exit(3)", "import signal; signal.pause()") == 3
+    assert status_of("import sys; sys.exit(3)", "import signal; signal.pause()") == 3
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,20 @@ def test_flags_that_make_no_cluster_are_refused(training_main, refused, argv, mo
     monkeypatch.delenv("TF_CONFIG", raising=False)
     said = refused(training_main("--model=gpt", "--preset=tiny", *argv))
     assert re.search("--spawn|spawn is 1", said)
+
+
+def test_a_cluster_in_a_cluster_is_refused(training_main, refused, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", json.dumps(WHOLE))
+    refused(training_main("--model=gpt", "--spawn=2"), "TF_CONFIG describes another")
+
+
+def test_spawn_leaves_a_description_alone(training_main, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    ended = training_main("--model=gpt", "--preset=gpt2-small", "--spawn=2", "--describe")
+    assert ended.status == 0
+    assert ended.output.count("parameters  124,439,808") == 1
+
+
+@pytest.mark.parametrize("words", [["--spawn=2"], ["--spawn", "2"]])
+def test_workers_are_not_told_to_spawn(words):
+    assert flags.without("--spawn", ["--a", *words, "--b=1"]) == ["--a", "--b=1"]

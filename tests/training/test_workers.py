@@ -1,12 +1,13 @@
 """Two processes that train one model, as on two machines."""
 
-import dataclasses
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,15 +23,9 @@ sys.exit(run.main(sys.argv[1:]))
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Ended:
-    status: int
-    output: str
-
-
 @pytest.fixture
 def addresses():
-    return [f"127.0.0.1:{port}" for port in cluster._free_ports(2)]
+    return [f"127.0.0.1:{port}" for port in cluster.free_ports(2)]
 
 
 @pytest.fixture
@@ -39,7 +34,7 @@ def refused_by(refused):
 
     def check(worker):
         said = worker.communicate(timeout=60)[0]
-        return refused(Ended(worker.returncode, said))
+        return refused(SimpleNamespace(status=worker.returncode, output=said))
 
     return check
 
@@ -52,10 +47,12 @@ def start(bare, addresses):
     def begin(index, *argv):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         process = subprocess.Popen(
-            ["env", f"TF_CONFIG={json.dumps(task)}", sys.executable, "-c",
-             WORKER.format(bare=bare), *argv],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            [sys.executable, "-c", WORKER.format(bare=bare), *argv],
+            env={**os.environ, "TF_CONFIG": json.dumps(task)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         running.append(process)
         return process
 
@@ -152,7 +149,7 @@ def test_a_worker_that_dies_ends_the_others_and_the_same_command_goes_on(
 
 def test_spawned_workers_are_refused_as_one_command(tiny_argv, refused, tmp_path):
     done = spawned(*tiny_argv, "--data=text", f"--data-dir={tmp_path / 'none.txt'}")
-    refused(Ended(done.returncode, done.stdout), "none.txt does not exist")
+    refused(SimpleNamespace(status=done.returncode, output=done.stdout), "none.txt does not exist")
 
 
 @pytest.mark.slow
@@ -163,6 +160,32 @@ def test_spawned_workers_train_export_and_end_together(tiny_argv, tmp_path):
     assert f"Exported to {exports / 'gpt' / '1'}." in done.stdout
     assert done.stdout.count("Trained to step 20") == 1
     assert "UNAVAILABLE" not in done.stdout
+
+
+def test_control_c_reaches_spawned_workers_once(tiny_argv, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.run", *tiny_argv, "--compile=off", "--steps=100000",
+         f"--run-dir={tmp_path / 'run'}", "--spawn=2"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    with process:
+        try:
+            follow(process, "step 20/")
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            rest = process.communicate(timeout=60)[0]
+        finally:
+            process.kill()
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest
+    assert rest.count("Stopped by SIGINT; step ") == 2
+    assert checkpoints.everything(tmp_path / "run" / "checkpoints")
+
+
+def test_a_dry_run_of_spawned_workers_is_one_report(tiny_argv, tmp_path):
+    done = spawned(*tiny_argv, "--dry-run", "--compile=off", f"--run-dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("The run would work; nothing was kept.") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def spawned(*argv):

@@ -8,15 +8,11 @@ evaluation, over 200 batches.
 """
 
 import dataclasses
-import json
 import pathlib
-import subprocess
-import sys
-import tempfile
 
 import tyro
 
-from benchmarks import record
+from benchmarks import record, runs
 
 PUBLISHED = 1.88
 BAR = (1.85, 1.95)
@@ -37,18 +33,13 @@ class Flags:
     save: bool = True
 
 
-def losses(data_dir: pathlib.Path, seed: int, folder: pathlib.Path) -> dict[int, float]:
+def losses(data_dir: pathlib.Path, seed: int) -> dict[int, float]:
     """Step -> validation loss of one run of the command."""
-    command = [sys.executable, "-m", "training.run", "--model=gpt", "--preset=char"]
-    options = [f"--data-dir={data_dir}", f"--seed={seed}", "--data=text", "--eval-batches=200"]
-    places = [f"--run-dir={folder / 'run'}", f"--export-dir={folder / 'exports'}"]
-    subprocess.run([*command, *options, *places], check=True, stdout=subprocess.DEVNULL)
-    lines = (folder / "run" / "logs.jsonl").read_text(encoding="utf-8").split("\n")
-    entries = [json.loads(line) for line in lines if line]
-    return {e["step"]: e["loss"] for e in entries if e["split"] == "eval"}
+    data = ("--data=text", f"--data-dir={data_dir}", "--eval-batches=200")
+    return runs.held_out(runs.logged("--model=gpt", "--preset=char", f"--seed={seed}", *data))
 
 
-def curves(file: pathlib.Path, runs: dict[int, dict[int, float]]) -> None:
+def curves(file: pathlib.Path, trained: dict[int, dict[int, float]]) -> None:
     """Validation loss over steps, a line a seed, with the published value."""
     import matplotlib
 
@@ -56,7 +47,7 @@ def curves(file: pathlib.Path, runs: dict[int, dict[int, float]]) -> None:
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(7, 4))
-    for seed, run in runs.items():
+    for seed, run in trained.items():
         axis.plot(list(run), list(run.values()), marker="o", markersize=3, label=f"seed {seed}")
     axis.axhspan(*BAR, color="#c1440e", alpha=0.15, label="bar, 1.85 to 1.95")
     axis.axhline(PUBLISHED, color="#c1440e", linestyle="--", label="published, 1.88")
@@ -72,23 +63,22 @@ def curves(file: pathlib.Path, runs: dict[int, dict[int, float]]) -> None:
 def main() -> None:
     """Trains, prints and records."""
     flags = tyro.cli(Flags, prog="python -m benchmarks.shakespeare")
-    runs = {}
+    trained = {}
     for seed in flags.seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            runs[seed] = losses(flags.data_dir, seed, pathlib.Path(folder))
-        last = list(runs[seed].values())[-1]
+        trained[seed] = losses(flags.data_dir, seed)
+        last = list(trained[seed].values())[-1]
         inside = "inside" if BAR[0] <= last <= BAR[1] else "OUTSIDE"
         print(f"seed {seed}: validation loss {last:.4f}, {inside} {BAR}", flush=True)
     if flags.save:
         record.record(
             "shakespeare",
-            {"validation loss": {"ours": [list(run.values())[-1] for run in runs.values()]}},
+            {"validation loss": {"ours": [list(run.values())[-1] for run in trained.values()]}},
             unit="nats a character",
             title="GPT char on tiny Shakespeare, 2,000 steps",
-            picture=lambda file: curves(file, runs),
+            picture=lambda file: curves(file, trained),
             published=PUBLISHED,
             bar=BAR,
-            curves=runs,
+            curves=trained,
         )
 
 

@@ -5,7 +5,11 @@ import functools
 import importlib.util
 import json
 import math
+import os
 import pathlib
+import subprocess
+import sys
+import tempfile
 from typing import Any
 
 import keras
@@ -14,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 from kmodels.core import zoo
-from training import checkpoints, export, recipes
+from training import checkpoints, cluster, export, recipes
 from training.config import Recipe
 
 HERE = pathlib.Path(__file__).parent
@@ -279,3 +283,79 @@ def test_training_twice_with_one_seed_gives_one_result(name):
         return [v.numpy() for v in learner.model.weights]
 
     assert all(np.array_equal(a, b) for a, b in zip(weights(), weights(), strict=True))
+
+
+@functools.cache
+def ten_steps(kind: str) -> dict[str, np.ndarray]:
+    """Losses and weights of all papers on one strategy: see `tests/replicas.py`."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "out.npz"
+        environments = [{}]
+        if kind == "multi_worker":
+            workers = [f"127.0.0.1:{port}" for port in cluster.free_ports(2)]
+            environments = [{"TF_CONFIG": json.dumps(cluster.task(workers, i))} for i in (0, 1)]
+        running = [
+            subprocess.Popen(
+                [sys.executable, str(HERE / "replicas.py"), kind, str(out)],
+                env={**os.environ, **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for environment in environments
+        ]
+        try:
+            said = [process.communicate(timeout=280)[0] for process in running]
+        finally:
+            for process in running:
+                process.kill()
+        assert not any(process.returncode for process in running), "".join(said)[-3000:]
+        return dict(np.load(out))
+
+
+@pytest.mark.parametrize("way", ["plain", "accumulated", "compiled", "clipped"])
+@pytest.mark.parametrize("kind", ["one", "mirrored", "multi_worker"])
+@each_paper
+def test_ten_steps_are_the_same_on_any_replicas_in_parts_and_compiled(name, kind, way):
+    """Clipping to a thousandth moves the weights elsewhere; the others are one large batch."""
+    wanted, given = ten_steps("one"), ten_steps(kind)
+    same_as = "clipped" if way == "clipped" else "plain"
+    paths = [key.split("|")[2] for key in wanted if key.startswith(f"{name}|{way}|")]
+    assert "losses" in paths and len(paths) > 1
+    for path in paths:
+        value = given[f"{name}|{way}|{path}"]
+        np.testing.assert_allclose(
+            value, wanted[f"{name}|{same_as}|{path}"], atol=1e-5, rtol=0, err_msg=path
+        )
+    moved = [wanted[f"{name}|plain|{p}"] - wanted[f"{name}|clipped|{p}"] for p in paths]
+    assert max(np.abs(m).max() for m in moved) > 1e-3, "clipping makes a difference"
+    losses = given[f"{name}|{way}|losses"]
+    assert len(losses) == 10 and losses[-1] < losses[0]
+
+
+def unsaid_statistics(model: keras.Model, config: Any) -> list[str]:
+    """Batch normalisations that do not compute what the config says: over a replica or all."""
+    said = getattr(config, "statistics", None)
+    layers = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    return [layer.path for layer in layers if said != ("all" if layer.synchronized else "replica")]
+
+
+@each_paper
+def test_batch_normalisation_says_over_what_its_statistics_are(name):
+    config = golden.config_of(zoo.load(name))
+    assert not unsaid_statistics(zoo.load(name).build(config), config)
+
+
+def test_statistics_that_are_not_said_are_seen():
+    Said = dataclasses.make_dataclass("Said", ["statistics"])
+    alone, together = (
+        keras.Sequential([keras.Input([3]), keras.layers.BatchNormalization(synchronized=s)])
+        for s in (False, True)
+    )
+    assert unsaid_statistics(alone, object()) and unsaid_statistics(alone, Said("all"))
+    assert not unsaid_statistics(alone, Said("replica"))
+    assert not unsaid_statistics(together, Said("all"))

@@ -8,9 +8,7 @@ moment leaves the ones before it untouched.
 """
 
 import dataclasses
-import hashlib
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -21,6 +19,8 @@ import keras
 import numpy as np
 from safetensors.numpy import load_file
 from safetensors.numpy import save as dump
+
+from training.files import digest, sync, write_atomically
 
 State = Mapping[str, Sequence[keras.Variable]]
 
@@ -35,22 +35,32 @@ class Foreign(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Meta:
-    """What a checkpoint knows besides tensors. `best` is the lowest watched value so far."""
+    """What a checkpoint knows besides tensors: see `training.loop.Progress`."""
 
     step: int
     best: float | None
     best_step: int | None
+    evaluated: bool = True
     sha256: str = ""
+
+
+def to_json(meta: Meta) -> str:
+    """The text of meta.json."""
+    return json.dumps(dataclasses.asdict(meta)) + "\n"
 
 
 def save(folder: pathlib.Path, state: State, meta: Meta, *, keep: int = 2) -> pathlib.Path:
     """Writes the checkpoint of a step and removes all but the newest `keep` and the best.
+
+    Where the step has one already, its tensors are these, and only the meta is written.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; older checkpoints stay.
     """
     final = folder / f"{meta.step:08d}"
     if final.exists():
+        sha256 = json.loads((final / "meta.json").read_text())["sha256"]
+        write_atomically(final / "meta.json", to_json(dataclasses.replace(meta, sha256=sha256)))
         return final
     part = folder / f"{final.name}.part"
     shutil.rmtree(part, ignore_errors=True)
@@ -61,7 +71,7 @@ def save(folder: pathlib.Path, state: State, meta: Meta, *, keep: int = 2) -> pa
             dump({k: np.asarray(v.numpy(), order="C") for k, v in _named(state).items()})
         )
         meta = dataclasses.replace(meta, sha256=digest(tensors))
-        (part / "meta.json").write_text(json.dumps(dataclasses.asdict(meta)) + "\n")
+        (part / "meta.json").write_text(to_json(meta))
         for path in (tensors, part / "meta.json", part):
             sync(path)
         part.rename(final)
@@ -143,18 +153,3 @@ def set_aside(checkpoint: pathlib.Path) -> None:
     while (aside := checkpoint.with_name(f"{checkpoint.name}.unreadable-{number}")).exists():
         number += 1
     checkpoint.rename(aside)
-
-
-def digest(path: pathlib.Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(path: pathlib.Path) -> None:
-    """Forces a file or a folder's entries to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

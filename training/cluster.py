@@ -69,7 +69,7 @@ def check(text: str) -> dict[str, Any]:
     return {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
 
 
-def _task(workers: Sequence[str], index: int) -> dict[str, Any]:
+def task(workers: Sequence[str], index: int) -> dict[str, Any]:
     return check(
         json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
     )
@@ -89,7 +89,7 @@ def _slurm() -> dict[str, Any]:
         workers = resolver.cluster_spec().as_dict()["worker"]
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(f"SLURM's variables do not describe a job step: {error}.") from None
-    return _task(workers, int(os.environ["SLURM_PROCID"]))
+    return task(workers, int(os.environ["SLURM_PROCID"]))
 
 
 def _jobset(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _jobset(environment: Mapping[str, str]) -> dict[str, Any]:
     stem = name.removesuffix(f"-{index}")
     if stem == name:
         raise UserError(f"HOSTNAME {name} does not end in JOB_COMPLETION_INDEX, -{index}.")
-    return _task([f"{stem}-{i}.{subdomain}:{PORT}" for i in range(workers)], index)
+    return task([f"{stem}-{i}.{subdomain}:{PORT}" for i in range(workers)], index)
 
 
 def spawn(count: int, argv: Sequence[str]) -> int:
@@ -132,7 +132,7 @@ def spawn(count: int, argv: Sequence[str]) -> int:
             running.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "training.run", *argv],
-                    env={**os.environ, "TF_CONFIG": json.dumps(_task(workers, i))},
+                    env={**os.environ, "TF_CONFIG": json.dumps(task(workers, i))},
                     stdout=None if i == 0 else sys.stderr,
                     start_new_session=True,  # a terminal's Ctrl-C comes once, from here
                 )

@@ -100,6 +100,7 @@ class Recipe:
         eval_every: Steps between evaluations, a multiple of `log_every`.
         save_every: Steps between checkpoints, a multiple of `log_every`.
         eval_batches: Batches in one evaluation.
+        keep: Newest checkpoints that stay, besides the best.
         watch: The evaluation number that says which checkpoint is best (lowest).
         xla: Whether compiling pays for this paper where `--compile=auto`.
     """
@@ -117,11 +118,12 @@ class Recipe:
     eval_every: int
     save_every: int
     eval_batches: int
+    keep: int = 2
     watch: str = "loss"
     xla: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches"):
+        for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches", "keep"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
         for name in ("eval_every", "save_every"):
             value = getattr(self, name)
@@ -149,7 +151,8 @@ class Run:
     export_dir: pathlib.Path
 
 
-PLACES = ("run_dir", "export_dir", "data_dir")  # may differ when a run goes on elsewhere
+# What says nothing about the result, so that it may differ when a run goes on.
+INDIFFERENT = ("run_dir", "export_dir", "data_dir", "recipe.keep")
 
 
 def to_json(run: Run) -> str:
@@ -170,5 +173,5 @@ def differences(old: dict[str, Any], run: Run) -> list[str]:
     return [
         f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
         for name in sorted(there.keys() | here.keys())
-        if there.get(name) != here.get(name) and name not in PLACES
+        if there.get(name) != here.get(name) and name not in INDIFFERENT
     ]

@@ -32,6 +32,7 @@ from kmodels.core.codecs import text as text_codec
 from kmodels.core.paper import Endpoint, Paper
 from training import checkpoints
 from training.config import UserError
+from training.files import sync
 
 TOLERANCE = 1e-4  # of a number in the SavedModel's answer: absolute up to 1, relative above
 
@@ -267,7 +268,7 @@ def compare(name: str, python: np.ndarray, saved: np.ndarray) -> None:
 def move(part: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
     """Gives the finished version the next free number, in one rename."""
     for file in part.rglob("*"):
-        checkpoints.sync(file)
+        sync(file)
     while True:
         taken = [int(p.name) for p in base.iterdir() if p.name.isdigit()]
         final = base / str(max(taken, default=0) + 1)
@@ -277,7 +278,7 @@ def move(part: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
             if not final.exists():
                 raise
             continue  # somebody else took the number
-        checkpoints.sync(base)
+        sync(base)
         return final
 
 

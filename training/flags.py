@@ -49,11 +49,13 @@ class Flags(Generic[C]):
         compile: XLA around the step; auto follows the recipe.
         run_dir: Where the run is written; default runs/MODEL-PRESET-DATA.
         export_dir: Where MODEL/VERSION is published.
-        init_from: A run folder whose weights to begin with.
+        init_from: Weights to begin with: a run's folder, hf:FOLDER (config.json and
+            model.safetensors), or a .safetensors or .weights.h5 file.
         log_every: Steps in one call of the graph, and in one logged mean.
         eval_every: Steps between evaluations.
         save_every: Steps between checkpoints.
         eval_batches: Batches in one evaluation.
+        keep: Newest checkpoints that stay, besides the best.
         micro_batches: Parts a replica's batch is cut into, to save memory.
         list: Names the papers and presets, then stops.
         describe: Prints the resolved run and the number of parameters, then stops.
@@ -79,6 +81,7 @@ class Flags(Generic[C]):
     eval_every: int
     save_every: int
     eval_batches: int
+    keep: int = 2
     micro_batches: int = 1
     list: Annotated[Bare, tyro.conf.arg(name="list")] = False
     describe: Bare = False
@@ -131,21 +134,7 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any], Recipe]:
         args=list(argv),
         default=flags,
     )
-    check(0 <= flags.seed < 2**32, "seed", flags.seed, "lie in [0, 2^32)")
-    check(
-        flags.replicas is None or flags.replicas >= 1, "replicas", flags.replicas, "be at least 1"
-    )
-    check(flags.spawn is None or flags.spawn >= 2, "spawn", flags.spawn, "be at least 2")
-    if flags.spawn and flags.strategy not in ("auto", "multi_worker"):
-        raise UserError(
-            f"--spawn={flags.spawn} starts a cluster, and --strategy is {flags.strategy}; "
-            "give --strategy=multi_worker or leave it out."
-        )
-    if flags.spawn and "TF_CONFIG" in os.environ:
-        raise UserError(
-            f"--spawn={flags.spawn} starts a cluster, and TF_CONFIG describes another; unset it, "
-            "or leave --spawn out."
-        )
+    _check_values(flags)
     return flags, flags.recipe(base)
 
 
@@ -197,6 +186,25 @@ def _check_names(argv: Sequence[str], flags: Flags[Any]) -> None:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise UserError(f"There is no flag {name}.{hint} --help lists them all.")
+
+
+def _check_values(flags: Flags[Any]) -> None:
+    """Raises UserError for values that no type can rule out."""
+    check(0 <= flags.seed < 2**32, "seed", flags.seed, "lie in [0, 2^32)")
+    check(
+        flags.replicas is None or flags.replicas >= 1, "replicas", flags.replicas, "be at least 1"
+    )
+    check(flags.spawn is None or flags.spawn >= 2, "spawn", flags.spawn, "be at least 2")
+    if flags.spawn and flags.strategy not in ("auto", "multi_worker"):
+        raise UserError(
+            f"--spawn={flags.spawn} starts a cluster, and --strategy is {flags.strategy}; "
+            "give --strategy=multi_worker or leave it out."
+        )
+    if flags.spawn and "TF_CONFIG" in os.environ:
+        raise UserError(
+            f"--spawn={flags.spawn} starts a cluster, and TF_CONFIG describes another; unset it, "
+            "or leave --spawn out."
+        )
 
 
 def listing() -> str:

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +10,7 @@ import rich.progress
 import tensorflow as tf
 
 from training.config import Run, to_json
+from training.files import write_atomically
 from training.step import WEIGHT
 
 
@@ -89,15 +88,20 @@ class Journal:
             self.say(text)
             self.console.rule(style="dim")
 
-    def rewind(self, step: int) -> None:
-        """Drops the lines after `step`, and a half-written last one: the run goes on from there."""
+    def rewind(self, step: int, *, evaluated: bool = True) -> None:
+        """Drops the lines after `step`, and a half-written last one: the run goes on from there.
+
+        Args:
+            evaluated: False where the step's own evaluation is to come again.
+        """
         if not self.writes or not self.logs.exists():
             return
         kept = []
         for line in self.logs.read_text(encoding="utf-8").split("\n"):
             with contextlib.suppress(ValueError):
                 entry = json.loads(line)
-                if entry["step"] <= step:
+                again = entry["step"] == step and entry["split"] == "eval" and not evaluated
+                if entry["step"] <= step and not again:
                     kept.append(line + "\n")
                     if entry["split"] == "eval":
                         self.held_out = entry["loss"]
@@ -121,13 +125,3 @@ class Journal:
 
 def _numbers(logs: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in logs.items() if name != WEIGHT}
-
-
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -1,11 +1,8 @@
 """The loop: batches in, logs out, and what happens every so many steps."""
 
 import dataclasses
-import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 import keras
@@ -14,6 +11,7 @@ import tensorflow as tf
 from training import checkpoints, step
 from training.config import Run, UserError
 from training.journal import Journal
+from training.signals import Signals
 from training.strategy import exchange, spread
 
 
@@ -50,39 +48,21 @@ class Interrupted(Exception):
         self.number, self.step = number, step
 
 
-class Signals:
-    """Notes SIGINT and SIGTERM so that the loop can end at the next call; a second one kills."""
-
-    def __enter__(self) -> "Signals":
-        self.number: int | None = None
-        self.old: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.old[number] = signal.signal(number, self._note)
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.number = number
-        for number, old in self.old.items():
-            signal.signal(number, old)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        for number, old in self.old.items():
-            signal.signal(number, old)
-
-
 @dataclasses.dataclass
 class Progress:
-    """Where the run is. `best` is the lowest watched value, `best_step` where it was."""
+    """Where the run is.
+
+    Attributes:
+        step: Steps done.
+        best: The lowest watched value.
+        best_step: Where it was.
+        evaluated: False while an evaluation is due at this step.
+    """
 
     step: int = 0
     best: float | None = None
     best_step: int | None = None
+    evaluated: bool = True
 
 
 def train(
@@ -102,44 +82,106 @@ def train(
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
     progress = resume(folder, learner, journal)
-    many = step.repeat(learner.train_step, strategy)
-    evaluate = step.repeat(learner.eval_step, strategy)
-    batches = data.batches("train", recipe.batch_size, seed=run.seed, start=progress.step)
-    iterator = spread(batches, strategy)
+    advance = stepper(run, learner, data, journal, progress=progress, strategy=strategy)
+    look = evaluation(run, learner, data, strategy=strategy, evaluators=evaluators)
     everyones = exchange(strategy)
 
     def save() -> None:
-        if not journal.writes:
-            return
-        meta = checkpoints.Meta(progress.step, progress.best, progress.best_step)
-        checkpoints.save(folder, learner.state, meta)
+        if journal.writes:
+            meta = checkpoints.Meta(**dataclasses.asdict(progress))
+            checkpoints.save(folder, learner.state, meta, keep=recipe.keep)
 
-    def evaluated() -> tuple[dict[str, float], dict[str, Any]]:
-        held_out = data.batches("eval", recipe.batch_size, seed=0)
-        logs = evaluate(spread(held_out, strategy), recipe.eval_batches)
-        return logs, {k: v for look in evaluators for k, v in look().items()}
+    def asked() -> int:
+        return max(everyones(signals.number or 0))  # all workers end at the same step
 
     with Signals() as signals, journal.live(progress.step):
-        while progress.step < recipe.steps:
-            to_log = recipe.log_every - progress.step % recipe.log_every
-            count = min(to_log, recipe.steps - progress.step)
-            began = time.perf_counter()
-            logs = many(iterator, count)
-            progress.step += count
-            journal.train(progress.step, logs, count=count, seconds=time.perf_counter() - began)
-            ended = progress.step == recipe.steps
-            if progress.step % recipe.eval_every == 0 or ended:
-                logs, shown = evaluated()
-                journal.eval(progress.step, logs, shown)
-                if progress.best is None or logs[recipe.watch] < progress.best:
-                    progress.best, progress.best_step = logs[recipe.watch], progress.step
+        while progress.step < recipe.steps or not progress.evaluated:
+            if progress.evaluated:
+                advance()
+            seen = None if progress.evaluated else look(asked)
+            if seen is not None:
+                journal.eval(progress.step, *seen)
+                progress.evaluated, watched = True, seen[0][recipe.watch]
+                if progress.best is None or watched < progress.best:
+                    progress.best, progress.best_step = watched, progress.step
                     save()
-            asked = max(everyones(signals.number or 0))  # all workers end at the same step
-            if progress.step % recipe.save_every == 0 or ended or asked:
+            if progress.step % recipe.save_every == 0 or progress.step == recipe.steps:
                 save()
-            if asked:
-                raise Interrupted(asked, progress.step)
+            if number := asked():
+                save()
+                raise Interrupted(number, progress.step)
     return progress
+
+
+def stepper(
+    run: Run,
+    learner: Learner,
+    data: Data,
+    journal: Journal,
+    *,
+    progress: Progress,
+    strategy: tf.distribute.Strategy,
+) -> Callable[[], None]:
+    """A function that takes the steps up to the next log, and logs them."""
+    recipe = run.recipe
+    many = step.repeat(learner.train_step, strategy)
+    batches = data.batches("train", recipe.batch_size, seed=run.seed, start=progress.step)
+    iterator = spread(batches, strategy)
+
+    def advance() -> None:
+        to_log = recipe.log_every - progress.step % recipe.log_every
+        count = min(to_log, recipe.steps - progress.step)
+        began = time.perf_counter()
+        logs = many(iterator, count)
+        progress.step += count
+        journal.train(progress.step, logs, count=count, seconds=time.perf_counter() - began)
+        ended = progress.step == recipe.steps
+        progress.evaluated = not ended and progress.step % recipe.eval_every != 0
+
+    return advance
+
+
+Seen = tuple[dict[str, float], dict[str, Any]]  # means of an evaluation, what evaluators show
+
+
+def evaluation(
+    run: Run,
+    learner: Learner,
+    data: Data,
+    *,
+    strategy: tf.distribute.Strategy,
+    evaluators: Sequence[Evaluator] = (),
+    split: str = "eval",
+) -> Callable[[Callable[[], int]], Seen | None]:
+    """A function that evaluates `eval_batches` batches from a split's beginning.
+
+    It is given `asked`, which it calls in between: where that is not 0 it ends without a result.
+    """
+    many = step.repeat(learner.eval_step, strategy)
+    recipe = run.recipe
+
+    def look(asked: Callable[[], int] = lambda: 0) -> Seen | None:
+        iterator = spread(data.batches(split, recipe.batch_size, seed=0), strategy)
+        sums: dict[str, float] = {}
+        for first in range(0, recipe.eval_batches, recipe.log_every):
+            if asked():
+                return None
+            logs = many(iterator, min(recipe.log_every, recipe.eval_batches - first))
+            weight = logs[step.WEIGHT]
+            for name, value in logs.items():
+                sums[name] = sums.get(name, 0.0) + (
+                    value if name == step.WEIGHT else value * weight
+                )
+        total = sums[step.WEIGHT]
+        means = {n: v if n == step.WEIGHT else v / total for n, v in sums.items()}
+        shown: dict[str, Any] = {}
+        for evaluator in evaluators:
+            if asked():
+                return None
+            shown |= evaluator()
+        return means, shown
+
+    return look
 
 
 def resume(folder: Any, learner: Learner, journal: Journal) -> Progress:
@@ -161,8 +203,8 @@ def resume(folder: Any, learner: Learner, journal: Journal) -> Progress:
                 f"Checkpoint {error}; other code made it. Give another --run-dir, and --init-from "
                 "to begin with its weights."
             ) from None
-        journal.rewind(meta.step)
+        journal.rewind(meta.step, evaluated=meta.evaluated)
         journal.say(f"Going on from step {meta.step:,}.")
-        return Progress(meta.step, meta.best, meta.best_step)
+        return Progress(meta.step, meta.best, meta.best_step, meta.evaluated)
     journal.rewind(0)
     return Progress()

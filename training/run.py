@@ -20,6 +20,7 @@ import rich.console
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
+from training import signals
 from training.config import Run, UserError, differences, to_json
 
 
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = rich.console.Console(soft_wrap=True)
     argv = sys.argv[1:] if argv is None else argv
     try:
-        return command(argv, console)
+        with signals.raised():
+            return command(argv, console)
     except UserError as error:
         if not {"--help", "-h"} & set(argv):
             print(f"training.run: {error}", file=sys.stderr)
@@ -43,9 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except KeyboardInterrupt:
-        print("\ntraining.run: interrupted; the same command goes on.", file=sys.stderr)
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as end:
+        terminated = isinstance(end, signals.Terminated)
+        how = "terminated" if terminated else "interrupted"
+        print(f"\ntraining.run: {how}; the same command goes on.", file=sys.stderr)
+        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
 
 
 def command(argv: Sequence[str], console: rich.console.Console) -> int:
@@ -59,29 +63,33 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
         console.print(command_line.listing(), highlight=False)
         return 0
     flags, recipe = command_line.parse(argv)
-    from kmodels.core import zoo
+    if flags.describe:
+        return describe(flags, recipe)
     from training import cluster, recipes, strategy
 
-    if flags.spawn is not None and not flags.describe:
+    if flags.spawn is not None:
         return cluster.spawn(flags.spawn, command_line.without("--spawn", argv))
-
-    paper, module = zoo.load(flags.model), recipes.load(flags.model)
-    config = flags.config
     chosen = strategy.make(flags.strategy, replicas=flags.replicas)
-    if flags.describe and getattr(config, "vocab", 0) is not None:
-        prepared = None
-    else:
-        prepared = module.prepare(config, recipe, flags.data_dir)
-        config = prepared.config
-    run = resolve(flags, recipe, config, prepared.sha256 if prepared else "")
-    if flags.describe:
-        print(to_json(run), end="")
-        print(f"parameters  {paper.param_count(config):,}")
-        return 0
+    prepared = recipes.load(flags.model).prepare(flags.config, recipe, flags.data_dir)
+    run = resolve(flags, recipe, prepared.config, prepared.sha256)
     if flags.dry_run:
         return dry(run, prepared, chosen, console)
     check_folder(run)
     return go(run, prepared, chosen, console)
+
+
+def describe(flags: Any, recipe: Any) -> int:
+    """Prints the run and its number of parameters; reads the data only where they decide it."""
+    from kmodels.core import zoo
+    from training import recipes
+
+    config, sha256 = flags.config, ""
+    if getattr(config, "vocab", 0) is None:
+        prepared = recipes.load(flags.model).prepare(config, recipe, flags.data_dir)
+        config, sha256 = prepared.config, prepared.sha256
+    print(to_json(resolve(flags, recipe, config, sha256)), end="")
+    print(f"parameters  {zoo.load(flags.model).param_count(config):,}")
+    return 0
 
 
 def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
@@ -218,7 +226,7 @@ def learner_of(run: Run, chosen: Any) -> Any:
 
 def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> Any:
     """Makes the learner, and the journal beside it, and trains; gives the loop's progress."""
-    from training import loop, recipes, strategy
+    from training import initial, loop, recipes, strategy
     from training.journal import Journal
 
     strategy.check_divides(run.recipe.batch_size, chosen, run.recipe.micro_batches)
@@ -227,13 +235,13 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
     learner = learner_of(run, chosen)
     model = learner.model
     fresh = run.init_from is not None and not (run.run_dir / "checkpoints").exists()
-    weights = first_weights(pathlib.Path(str(run.init_from)), model) if fresh else None
+    source = initial.read(run, model) if fresh else None
     chief = strategy.is_chief(chosen)
     journal = Journal(run, unit=module.UNIT, console=console, writes=chief)
     if chief:
         prepared.codec.save(run.run_dir / "codec")
-    if weights is not None:
-        init_from(weights, model, journal)
+    if source is not None:
+        initial.take(source, model, journal.say)
     journal.say(
         f"{run.model} {run.preset}: {model.count_params():,} parameters, "
         f"{chosen.num_replicas_in_sync} replica(s), {run.precision}, "
@@ -263,42 +271,6 @@ def agree(run: Run, chosen: Any) -> None:
             f"Worker {' and '.join(others)} of {len(told)} has other flags, other data or other "
             "code than worker 0; start the same command from the same version everywhere."
         )
-
-
-def first_weights(source: pathlib.Path, model: Any) -> dict[str, Any]:
-    """The tensors of another run's best checkpoint, by variable path; some fit this model.
-
-    Raises:
-        UserError: the folder is no run, holds no readable checkpoint, or nothing in it fits.
-    """
-    from training import export
-    from training.checkpoints import model_weights
-
-    try:
-        weights = model_weights(export.best_weights(source))
-    except UserError as error:
-        raise UserError(f"--init-from: {error}") from None
-    if not any(fits(weights, variable) for variable in model.weights):
-        raise UserError(f"--init-from: no tensor of {source} fits this model.")
-    return weights
-
-
-def fits(weights: dict[str, Any], variable: Any) -> bool:
-    """Whether there is a tensor of the variable's path and shape."""
-    return variable.path in weights and weights[variable.path].shape == tuple(variable.shape)
-
-
-def init_from(weights: dict[str, Any], model: Any, journal: Any) -> None:
-    """Sets the model's weights that match in name and shape; says which do not, and why."""
-    matched = [v for v in model.weights if fits(weights, v)]
-    for variable in model.weights:
-        if fits(weights, variable):
-            variable.assign(weights[variable.path])
-        else:
-            there = weights.get(variable.path)
-            why = "not there" if there is None else f"of shape {there.shape} there"
-            journal.say(f"{variable.path} keeps its initial values: it is {why}.")
-    journal.say(f"--init-from: {len(matched)} of {len(model.weights)} tensors were taken.")
 
 
 def dry(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> int:

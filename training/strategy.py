@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import tensorflow as tf
 
-from training import cluster
+from training import cluster, signals
 from training.config import StrategyName, UserError
 
 
@@ -56,8 +56,9 @@ def _workers(described: dict[str, Any]) -> tf.distribute.Strategy:
             "there, or give the worker another port."
         )
     said = f"Worker {index} of {len(addresses)}, at {address}; it begins when all have started."
-    print(said, file=sys.stderr, flush=True)
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    with signals.deadly():
+        print(said, file=sys.stderr, flush=True)
+        return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def workers(strategy: tf.distribute.Strategy) -> int:

@@ -55,8 +55,21 @@ def batch_of(name: str, config: Any) -> dict[str, tf.Tensor]:
     return {key: tf.constant(value) for key, value in arrays.items()}
 
 
-def learner_of(name: str, config: Any, *, seed: int = 0, compile: bool = False) -> Any:
-    """A new model and what moves it, as the recipe says, with the rate at its peak at once."""
+def learner_of(
+    name: str,
+    config: Any,
+    *,
+    seed: int = 0,
+    compile: bool = False,
+    clip_norm: float | None = None,
+    **changes: Any,
+) -> Any:
+    """A new model and what moves it, as the recipe says, with the rate at its peak at once.
+
+    Args:
+        clip_norm: Another largest norm of the gradient than the recipe's.
+        changes: Other fields of the recipe.
+    """
     import importlib
 
     from kmodels.core import zoo
@@ -65,7 +78,10 @@ def learner_of(name: str, config: Any, *, seed: int = 0, compile: bool = False) 
 
     keras.utils.set_random_seed(seed)
     model = zoo.load(name).build(config)
-    recipe = dataclasses.replace(recipes.load(name).recipe(config), schedule=Schedule())
+    recipe = recipes.load(name).recipe(config)
+    if clip_norm is not None:
+        changes["optimizer"] = dataclasses.replace(recipe.optimizer, clip_norm=clip_norm)
+    recipe = dataclasses.replace(recipe, schedule=Schedule(), **changes)
     run = Run(
         model=name,
         preset="tiny",

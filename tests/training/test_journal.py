@@ -2,13 +2,12 @@
 
 import io
 import json
-import os
 import re
 
 import pytest
 import rich.console
 
-from training.journal import Journal, write_atomically
+from training.journal import Journal
 
 LOGS = {"loss": 2.5, "weight": 800.0}
 
@@ -124,16 +123,3 @@ def test_a_worker_that_is_not_the_chief_writes_nothing(make_run):
     silent.rewind(0)
     silent.say("hello")
     assert not run.run_dir.exists()
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    file = tmp_path / "run.json"
-    write_atomically(file, "old")
-
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError):
-        write_atomically(file, "new")
-    assert file.read_text() == "old"

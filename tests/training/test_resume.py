@@ -2,8 +2,11 @@
 
 import json
 import random
+from types import SimpleNamespace
 
 import pytest
+
+from training import checkpoints
 
 # Each kills the process at a moment of its own; the run has dropout on and saves every 10 steps.
 MOMENTS = {
@@ -40,8 +43,13 @@ def killed_and_ended(commands, bare, undisturbed, tmp_path, same_tensors, moment
         assert ended.status == -9, ended.output
     ended = commands(*argv, before=bare)
     assert ended.status == 0, ended.output
-    ends = [d / "checkpoints" / "00000040" for d in (tmp_path / "run", undisturbed.run_dir)]
+    ends = [
+        checkpoints.everything(folder / "checkpoints")[-1]
+        for folder in (tmp_path / "run", undisturbed.run_dir)
+    ]
+    assert ends[0].name == ends[1].name
     assert same_tensors(*ends)
+    assert checkpoints.read(ends[0])[0] == checkpoints.read(ends[1])[0], "and its best metric"
     logs = [
         [
             {k: v for k, v in json.loads(line).items() if k != "tokens_per_second"}
@@ -72,16 +80,26 @@ def test_every_moment_to_be_killed_at(commands, bare, undisturbed, tmp_path, sam
     killed_and_ended(commands, bare, undisturbed, tmp_path, same_tensors, [MOMENTS[moment]])
 
 
+@pytest.fixture(scope="module")
+def long(commands, bare, tiny_argv, tmp_path_factory):
+    """A run long enough to be killed ten times."""
+    folder = tmp_path_factory.mktemp("long") / "run"
+    argv = (*tiny_argv, "--compile=off", "--steps=600")
+    ended = commands(*argv, f"--run-dir={folder}", before=bare)
+    assert ended.status == 0, ended.output
+    return SimpleNamespace(argv=argv, run_dir=folder)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
-def test_random_moments_to_be_killed_at(commands, bare, undisturbed, tmp_path, same_tensors, seed):
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_kills_in_one_run(commands, bare, long, tmp_path, same_tensors, seed):
+    """Every moment once and twice at a random time, in random order."""
     draw = random.Random(seed)
-    moments = [
-        f"signal.setitimer(signal.ITIMER_REAL, {draw.uniform(0.5, 9)});"
-        "signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))"
+    times = [
+        "signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL));"
+        f"signal.setitimer(signal.ITIMER_REAL, {draw.uniform(0.5, 3)})"
         for _ in range(2)
     ]
-    argv = (*undisturbed.argv, f"--run-dir={tmp_path / 'run'}")
-    for moment in moments:  # it may have ended before
-        assert commands(*argv, before=bare + KILL + moment).status in (-9, 0, 2)
-    killed_and_ended(commands, bare, undisturbed, tmp_path, same_tensors, [])
+    moments = [*MOMENTS.values(), *times]
+    draw.shuffle(moments)
+    killed_and_ended(commands, bare, long, tmp_path, same_tensors, moments)

@@ -45,10 +45,9 @@ def start(bare, addresses):
     running = []
 
     def begin(index, *argv):
-        task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         process = subprocess.Popen(
             [sys.executable, "-c", WORKER.format(bare=bare), *argv],
-            env={**os.environ, "TF_CONFIG": json.dumps(task)},
+            env={**os.environ, "TF_CONFIG": json.dumps(cluster.task(addresses, index))},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -108,6 +107,15 @@ def test_a_port_in_use_is_refused(start, tiny_argv, refused_by, tmp_path, addres
     with socket.create_server((host, int(port))):
         said = refused_by(start(0, *tiny_argv, f"--run-dir={tmp_path / 'run'}"))
     assert f"Port {port} of this worker" in said and "is in use" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_waits_for_the_others_can_be_ended(start, tiny_argv, tmp_path, number):
+    worker = start(0, *tiny_argv, f"--run-dir={tmp_path / 'run'}")
+    follow(worker, "it begins when all have started")
+    worker.send_signal(number)
+    assert worker.wait(30) == -number
+    assert not (tmp_path / "run").exists()
 
 
 def follow(process, text):

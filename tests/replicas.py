@@ -1,0 +1,65 @@
+"""Trains every paper at `tiny` for ten steps on one strategy, and keeps losses and weights.
+
+    python tests/replicas.py one|mirrored|multi_worker OUT.npz
+
+A process of its own, because TensorFlow's devices are fixed once it has touched them.
+"""
+
+import os
+import pathlib
+import sys
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+ROOT = pathlib.Path(__file__).parents[1]
+STEPS = 10
+# How each paper is trained, beside its own recipe.
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "accumulated": {"micro_batches": 2},
+    "compiled": {"compile": True},
+    "clipped": {"clip_norm": 1e-3},
+}
+
+
+def trained(name: str, chosen: Any, golden: Any, way: dict[str, Any]) -> dict[str, Any]:
+    """Losses of the steps and the weights after them, all on the same batch."""
+    import tensorflow as tf
+
+    from kmodels.core import zoo
+    from training import step, strategy
+
+    config = golden.config_of(zoo.load(name))
+    batch = golden.batch_of(name, config)
+    with chosen.scope():
+        learner = golden.learner_of(name, config, **way)
+    many = step.repeat(learner.train_step, chosen)
+    batches = tf.data.Dataset.from_tensors(batch).repeat()
+    iterator = strategy.spread(batches, chosen)
+    losses = [many(iterator, 1)["loss"] for _ in range(STEPS)]
+    weights = {v.path: v.numpy() for v in learner.model.trainable_variables}
+    return {"losses": losses, **weights}
+
+
+def main(kind: str, out: str) -> None:
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "golden")]
+    import generate as golden
+    import numpy as np
+
+    from kmodels.core import zoo
+    from training import strategy
+
+    chosen = strategy.make(kind, replicas=2 if kind == "mirrored" else None)
+    assert chosen.num_replicas_in_sync == (1 if kind == "one" else 2)
+    arrays = {
+        f"{name}|{way}|{key}": value
+        for name in zoo.names()
+        for way, options in WAYS.items()
+        for key, value in trained(name, chosen, golden, options).items()
+    }
+    if strategy.is_chief(chosen):
+        np.savez(out, **arrays)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,89 @@
+"""SIGTERM at any moment: 143, one sentence, and the same command ends as if nothing had been."""
+
+import json
+
+import pytest
+
+TERMINATE = """
+import os, signal
+import training.evaluators.text_sample
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+
+def terminate_at(owner, name, turn, number):
+    real, turns = getattr(owner, name), []
+    def call(*args, **kwargs):
+        turns.append(name)
+        if len(turns) == turn:
+            os.kill(os.getpid(), number)
+        return real(*args, **kwargs)
+    setattr(owner, name, call)
+
+"""
+# What is called at that moment, and what is saved then.
+MOMENTS = {
+    "start-up": ("strategy, 'make', 1", None),
+    "the reading of data": ("training.recipes.gpt, 'fit', 1", None),
+    "the building of the model": ("run, 'learner_of', 1", None),
+    "training": ("journal.Journal, 'train', 1", 10),
+    "an evaluation": ("training.learners.gradient.Gradient, 'eval_step', 1", 20),
+    "what follows an evaluation": ("journal.Journal, 'eval', 1", 20),
+    "a save": ("checkpoints, 'save', 1", 10),
+}
+
+
+def logs(folder):
+    entries = map(json.loads, (folder / "logs.jsonl").read_text().splitlines())
+    return [{k: v for k, v in e.items() if k != "tokens_per_second"} for e in entries]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(("number", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_at_any_moment_ends_the_run_and_loses_nothing(
+    commands, bare, undisturbed, tmp_path, same_tensors, moment, number, status
+):
+    call, step = MOMENTS[moment]
+    run = tmp_path / "run"
+    argv = (*undisturbed.argv, f"--run-dir={run}")
+    ended = commands(*argv, before=f"{bare}{TERMINATE}terminate_at({call}, signal.{number})")
+    assert ended.status == status, ended.output
+    assert "Traceback" not in ended.output
+    assert "he same command goes on" in ended.output.splitlines()[-1]
+    saved = sorted(p.name for p in run.glob("checkpoints/*"))
+    assert saved[-1:] == ([] if step is None else [f"{step:08d}"])
+    ended = commands(*argv, before=bare)
+    assert ended.status == 0, ended.output
+    ends = [d / "checkpoints" / "00000040" for d in (run, undisturbed.run_dir)]
+    assert same_tensors(*ends)
+    assert logs(run) == logs(undisturbed.run_dir)
+
+
+SAMPLE = """
+import os, signal
+import training.evaluators.text_sample as text_sample
+real = text_sample.make
+
+def make(*args, **kwargs):
+    look = real(*args, **kwargs)
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return look()
+    return interrupted
+
+text_sample.make = make
+"""
+
+
+def test_a_signal_while_a_sample_is_drawn_ends_the_run_after_it(
+    commands, no_export, trained, tiny_argv, tmp_path, same_tensors
+):
+    run = tmp_path / "run"
+    argv = (*tiny_argv, f"--run-dir={run}")
+    for step in (20, 40):
+        ended = commands(*argv, before=no_export + SAMPLE)
+        assert ended.status == 143, ended.output
+        assert f"Stopped by SIGTERM; step {step} is saved" in ended.output
+    ended = commands(*argv, before=no_export)
+    assert ended.status == 0, ended.output
+    ends = [d / "checkpoints" / "00000040" for d in (run, trained.run_dir)]
+    assert same_tensors(*ends)
+    assert logs(run) == logs(trained.run_dir)

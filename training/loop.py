@@ -98,7 +98,8 @@ def train(
 
     Raises:
         Interrupted: by SIGINT or SIGTERM, after a checkpoint.
-        OSError: a checkpoint could not be written; the ones before it stay.
+        OSError: a checkpoint could not be written; the ones before it stay. The steps since it
+            was begun are lost.
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
     progress = resume(folder, learner, journal)
@@ -112,15 +113,16 @@ def train(
         if not journal.writes:
             return
         meta = checkpoints.Meta(progress.step, progress.best, progress.best_step)
-        checkpoints.save(folder, learner.state, meta)
+        saver.save(learner.state, meta)
 
     def evaluated() -> tuple[dict[str, float], dict[str, Any]]:
         held_out = data.batches("eval", recipe.batch_size, seed=0)
         logs = evaluate(spread(held_out, strategy), recipe.eval_batches)
         return logs, {k: v for look in evaluators for k, v in look().items()}
 
-    with Signals() as signals, journal.live(progress.step):
+    with Signals() as signals, checkpoints.Saver(folder) as saver, journal.live(progress.step):
         while progress.step < recipe.steps:
+            saver.check()
             to_log = recipe.log_every - progress.step % recipe.log_every
             count = min(to_log, recipe.steps - progress.step)
             began = time.perf_counter()

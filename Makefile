@@ -1,6 +1,6 @@
 MODEL ?= gpt
 
-.PHONY: setup train test slow lint types imports lock gallery figures golden bench
+.PHONY: setup train test slow lint types imports lock gallery figures fit golden bench
 
 setup:
 	uv sync
@@ -33,9 +33,14 @@ gallery:
 figures:
 	uv run python -m docs.figures
 
+fit:
+	uv run python -m docs.fit
+
 golden:
 	uv run python tests/golden/generate.py $(MODEL)
 
 bench:
 	uv run --no-sync python -m benchmarks.train_step
 	uv run --no-sync python -m benchmarks.generate
+	uv run --no-sync python -m benchmarks.trainer
+	uv run --no-sync python -m benchmarks.fit

@@ -1,4 +1,4 @@
-"""Parts of the README that a script writes, between `<!-- NAME -->` and `<!-- /NAME -->`."""
+"""Parts of a page that a script writes, between `<!-- NAME -->` and `<!-- /NAME -->`."""
 
 import pathlib
 import sys
@@ -19,13 +19,13 @@ def replaced(page: str, name: str, text: str) -> str:
     return f"{before}{start}\n{text.strip()}\n\n{end}{rest.split(end)[1]}"
 
 
-def main(name: str, text: str) -> int:
-    """Writes the block into the README; with `--check` only says whether that is needed."""
-    old = README.read_text(encoding="utf-8")
+def main(name: str, text: str, *, page: pathlib.Path = README) -> int:
+    """Writes the block into the page; with `--check` only says whether that is needed."""
+    old = page.read_text(encoding="utf-8")
     new = replaced(old, name, text)
     if "--check" not in sys.argv[1:]:
-        README.write_text(new, encoding="utf-8")
+        page.write_text(new, encoding="utf-8")
     elif new != old:
-        print(f"README.md: the block {name!r} is old; run: make {name}", file=sys.stderr)
+        print(f"{page.name}: the block {name!r} is old; run: make {name}", file=sys.stderr)
         return 1
     return 0

@@ -18,20 +18,25 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def figures(folder: pathlib.Path = RESULTS) -> str:
-    """All records in the order of their file names."""
+    """All records of numbers in the order of their file names."""
     files = sorted(folder.glob("*.json"))
-    records = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    found = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    records = [record for record in found if record.get("figures") or record.get("numbers")]
     return "\n\n".join(map(section, records)) or "None recorded yet."
 
 
 def section(record: Mapping[str, Any]) -> str:
     """One record: its numbers, then how, when and where they came about."""
     table = peers(record) if "figures" in record else numbers(record)
+    title = record.get("title") or record["name"]
+    return "\n".join([f"**{title}**", "", *table, "", *compared(record), made(record)])
+
+
+def made(record: Mapping[str, Any]) -> str:
+    """One line: the command, the day, the commit and the machine."""
     commit = (record.get("commit") or "unknown")[:10] + (" and changes" * bool(record.get("dirty")))
     machine = ", ".join(f"{name} {shown(value)}" for name, value in flat(record["machine"]))
-    made = f"`{record['command']}`, {record['date'][:10]}, commit {commit}; {machine}."
-    title = record.get("title") or record["name"]
-    return "\n".join([f"**{title}**", "", *table, "", *compared(record), made])
+    return f"`{record['command']}`, {record['date'][:10]}, commit {commit}; {machine}."
 
 
 def compared(record: Mapping[str, Any]) -> list[str]:

@@ -4,25 +4,30 @@
     checkpoints/00000250/meta.json            step, best metric so far, sha256 of the tensors
 
 A checkpoint is written under another name, forced to disk and then renamed, so a kill at any
-moment leaves the ones before it untouched.
+moment leaves the ones before it untouched. A `Saver` copies the variables and writes them while
+training goes on.
 """
 
+import concurrent.futures
 import dataclasses
 import json
 import pathlib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
 import keras
 import numpy as np
-from safetensors.numpy import load_file
-from safetensors.numpy import save as dump
+import tensorflow as tf
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from training.files import digest, sync, write_atomically
 
 State = Mapping[str, Sequence[keras.Variable]]
+Tensors = dict[str, np.ndarray]
 
 
 class Unreadable(Exception):
@@ -49,7 +54,85 @@ def to_json(meta: Meta) -> str:
     return json.dumps(dataclasses.asdict(meta)) + "\n"
 
 
+class Saver:
+    """Saves while training goes on: the copy is made at once, a thread writes it.
+
+    At most one checkpoint is being written; the next save waits for it. What goes wrong in the
+    thread is raised, once, by the next call of any method, or at the end of the `with` block,
+    which waits for the last save.
+
+    Args:
+        folder: Where checkpoints go.
+        keep: How many of the newest stay, besides the best.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, keep: int = 2) -> None:
+        self.folder, self.keep = folder, keep
+        self.thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="saver")
+        self.writing: concurrent.futures.Future[pathlib.Path] | None = None
+        self.last: int | None = None
+        self.host: Tensors = {}
+
+    def save(self, state: State, meta: Meta) -> None:
+        """Copies the variables as they are now and has them written; once for a step.
+
+        Raises:
+            OSError: the save before this one failed; older checkpoints stay.
+        """
+        if meta.step == self.last:
+            return
+        self.wait()
+        self.host, self.last = copied(state, into=self.host), meta.step
+        self.writing = self.thread.submit(write, self.folder, self.host, meta, keep=self.keep)
+
+    def check(self) -> None:
+        """Raises the error of a save that has failed; waits for nothing."""
+        if self.writing is not None and self.writing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Returns when what was saved is on disk; raises what kept it from getting there."""
+        writing, self.writing = self.writing, None
+        if writing is not None:
+            writing.result()
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        try:
+            self.wait()
+        finally:
+            self.thread.shutdown()
+
+
 def save(folder: pathlib.Path, state: State, meta: Meta, *, keep: int = 2) -> pathlib.Path:
+    """Copies and writes in one go; see `write`."""
+    return write(folder, copied(state), meta, keep=keep)
+
+
+def copied(state: State, *, into: Tensors | None = None) -> Tensors:
+    """The variables' values in host memory, by the names that a checkpoint has for them.
+
+    Args:
+        into: An earlier copy to overwrite, for fresh memory costs more time than the copying.
+    """
+    copies = {} if into is None else into
+    for name, variable in _named(state).items():
+        now = np.asarray(tf.convert_to_tensor(variable.value))  # on a CPU the variable's memory
+        if name in copies:
+            np.copyto(copies[name], now)
+        else:
+            copies[name] = np.array(now, order="C")
+    return copies
+
+
+def write(folder: pathlib.Path, tensors: Tensors, meta: Meta, *, keep: int = 2) -> pathlib.Path:
     """Writes the checkpoint of a step and removes all but the newest `keep` and the best.
 
     Where the step has one already, its tensors are these, and only the meta is written.
@@ -66,13 +149,11 @@ def save(folder: pathlib.Path, state: State, meta: Meta, *, keep: int = 2) -> pa
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        tensors = part / "state.safetensors"
-        tensors.write_bytes(
-            dump({k: np.asarray(v.numpy(), order="C") for k, v in _named(state).items()})
-        )
-        meta = dataclasses.replace(meta, sha256=digest(tensors))
+        file = part / "state.safetensors"
+        dump(tensors, file)
+        meta = dataclasses.replace(meta, sha256=digest(file))
         (part / "meta.json").write_text(to_json(meta))
-        for path in (tensors, part / "meta.json", part):
+        for path in (file, part / "meta.json", part):
             sync(path)
         part.rename(final)
         sync(folder)
@@ -83,6 +164,23 @@ def save(folder: pathlib.Path, state: State, meta: Meta, *, keep: int = 2) -> pa
         if old.name != f"{meta.best_step or 0:08d}":
             shutil.rmtree(old)
     return final
+
+
+def dump(tensors: Tensors, file: pathlib.Path) -> None:
+    """Writes the tensors without another copy in memory.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    try:
+        save_file(tensors, file)
+    except SafetensorError as error:  # the library's name for the system's errors too
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(file)) from None
+    file.chmod(file.parent.stat().st_mode & 0o666)  # the library's files are for their owner only
 
 
 def everything(folder: pathlib.Path) -> list[pathlib.Path]:

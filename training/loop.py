@@ -78,7 +78,8 @@ def train(
 
     Raises:
         Interrupted: by SIGINT or SIGTERM, after a checkpoint.
-        OSError: a checkpoint could not be written; the ones before it stay.
+        OSError: a checkpoint could not be written; the ones before it stay. The steps since it
+            was begun are lost.
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
     progress = resume(folder, learner, journal)
@@ -88,14 +89,15 @@ def train(
 
     def save() -> None:
         if journal.writes:
-            meta = checkpoints.Meta(**dataclasses.asdict(progress))
-            checkpoints.save(folder, learner.state, meta, keep=recipe.keep)
+            saver.save(learner.state, checkpoints.Meta(**dataclasses.asdict(progress)))
 
     def asked() -> int:
         return max(everyones(signals.number or 0))  # all workers end at the same step
 
-    with Signals() as signals, journal.live(progress.step):
+    saver = checkpoints.Saver(folder, keep=recipe.keep)
+    with Signals() as signals, saver, journal.live(progress.step):
         while progress.step < recipe.steps or not progress.evaluated:
+            saver.check()
             if progress.evaluated:
                 advance()
             seen = None if progress.evaluated else look(asked)

@@ -5,6 +5,7 @@ import errno
 import json
 import pathlib
 import shutil
+import threading
 
 import keras
 import numpy as np
@@ -67,7 +68,7 @@ def test_a_folder_that_is_not_there_holds_no_checkpoint(tmp_path):
 
 
 OPERATIONS = [
-    ("pathlib.Path.write_bytes", 1),
+    ("training.checkpoints.save_file", 1),
     ("training.checkpoints.digest", 1),
     ("pathlib.Path.mkdir", 1),
     ("pathlib.Path.write_text", 1),
@@ -93,8 +94,8 @@ def test_a_save_that_fails_anywhere_leaves_the_older_ones(
     def broken(*args, **kwargs):
         turns.append(operation)
         if len(turns) == turn:
-            if operation.endswith("write_bytes"):
-                real(args[0], b"half")
+            if operation.endswith("save_file"):
+                args[1].write_bytes(b"half")
             raise fault
         return real(*args, **kwargs)
 
@@ -194,3 +195,113 @@ def test_meta_is_plain_json(tmp_path):
     stored = json.loads((saved / "meta.json").read_text())
     assert stored.keys() == {f.name for f in dataclasses.fields(Meta)}
     assert stored["sha256"] == checkpoints.digest(saved / "state.safetensors")
+
+
+def test_a_checkpoint_is_readable_by_whom_the_folder_allows(tmp_path):
+    saved = checkpoints.save(tmp_path, state(1), Meta(20, 0.5, 20))
+    modes = {(saved / name).stat().st_mode for name in SAVED}
+    assert len(modes) == 1, "that of every other file"
+
+
+def test_the_systems_error_keeps_its_number(tmp_path):
+    nowhere = tmp_path / "none" / "state.safetensors"
+    with pytest.raises(FileNotFoundError) as caught:
+        checkpoints.dump(checkpoints.copied(state()), nowhere)
+    assert caught.value.errno == errno.ENOENT and caught.value.filename == str(nowhere)
+
+
+def test_a_copy_goes_into_the_memory_of_the_one_before():
+    first = checkpoints.copied(state(1))
+    kept = dict(first)
+    assert checkpoints.copied(state(2), into=first) is first
+    assert all(first[name] is kept[name] for name in kept)
+    assert all(map(np.array_equal, first.values(), values(state(2))))
+
+
+# Saving while training goes on.
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Holds the writing thread before the tensors are written, until the event is set."""
+    event, real = threading.Event(), checkpoints.save_file
+
+    def waiting(tensors, file):
+        assert event.wait(60)
+        real(tensors, file)
+
+    monkeypatch.setattr(checkpoints, "save_file", waiting)
+    yield event
+    event.set()
+
+
+def test_what_is_saved_is_what_was_when_it_was_asked_for(tmp_path, held):
+    live = state(1)
+    with checkpoints.Saver(tmp_path) as saver:
+        saver.save(live, Meta(10, None, None))
+        for group in live.values():
+            for variable in group:
+                variable.assign(np.zeros(variable.shape, variable.dtype))
+        assert checkpoints.everything(tmp_path) == [], "it has not been written yet"
+        held.set()
+    checkpoints.restore(tmp_path / "00000010", live)
+    for now, then in zip(values(live), values(state(1)), strict=True):
+        assert np.array_equal(now, then)
+
+
+def test_the_next_save_waits_for_the_one_before(tmp_path, held, monkeypatch):
+    """Nothing is copied before the first is on disk: its memory is used again."""
+    found, wait, copied = [], checkpoints.Saver.wait, checkpoints.copied
+
+    def release(saver):
+        held.set()
+        wait(saver)
+
+    def looking(state, *, into):
+        found.append([p.name for p in checkpoints.everything(tmp_path)])
+        return copied(state, into=into)
+
+    monkeypatch.setattr(checkpoints.Saver, "wait", release)
+    monkeypatch.setattr(checkpoints, "copied", looking)
+    with checkpoints.Saver(tmp_path) as saver:
+        held.clear()
+        saver.save(state(1), Meta(10, None, None))
+        saver.save(state(2), Meta(20, None, None))
+        saver.save(state(2), Meta(20, None, None))  # the step is the same: nothing to do
+    assert found == [[], ["00000010"]]
+    fresh = state()
+    for step, fill in ((10, 1), (20, 2)):
+        checkpoints.restore(tmp_path / f"{step:08d}", fresh)
+        assert np.array_equal(values(fresh)[0], values(state(fill))[0])
+
+
+def failing(monkeypatch, *, turn):
+    """The disk is full when a checkpoint is written for the `turn`-th time."""
+    turns, real = [], checkpoints.save_file
+
+    def full(tensors, file):
+        turns.append(file)
+        if len(turns) == turn:
+            raise OSError(errno.ENOSPC, "No space left on device", str(file))
+        real(tensors, file)
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+
+
+@pytest.mark.parametrize(
+    "next_call",
+    [
+        lambda saver: saver.wait(),
+        lambda saver: saver.save(state(3), Meta(30, None, None)),
+        lambda saver: saver.thread.submit(int).result() or saver.check(),  # once it has failed
+        lambda saver: None,
+    ],
+    ids=["wait", "save", "check", "end"],
+)
+def test_an_error_of_the_thread_is_raised_at_the_next_call(tmp_path, monkeypatch, next_call):
+    failing(monkeypatch, turn=2)
+    with pytest.raises(OSError, match="No space left"), checkpoints.Saver(tmp_path) as saver:
+        saver.save(state(1), Meta(10, None, None))
+        saver.save(state(2), Meta(20, None, None))
+        next_call(saver)
+    assert names(tmp_path) == ["00000010"]

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import threading
 
 import pytest
 import rich.console
@@ -141,19 +142,74 @@ def test_the_checkpoint_of_another_network_stops_the_run(make_run, train):
 
 
 def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(make_run, train, monkeypatch):
-    run = make_run(steps=6)
+    run = make_run(steps=100)
+    real, files = checkpoints.save_file, []
 
-    def full(tensors):
-        raise OSError(28, "No space left on device")
+    def full(tensors, file):
+        files.append(file)
+        if len(files) == 2:
+            raise OSError(28, "No space left on device")
+        real(tensors, file)
 
-    def fill():
-        if saved(run):
-            monkeypatch.setattr(checkpoints, "dump", full)
-        return {}
-
+    monkeypatch.setattr(checkpoints, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
-        train(run, on=fill)
+        train(run)
     monkeypatch.undo()
     assert saved(run) == ["00000002"]
-    assert train(run).step == 6
+    assert steps_of(run, "train")[-1] <= 6, "no save is begun after one that failed"
+    again = make_run(steps=6, run_dir=run.run_dir)
+    assert train(again).step == 6
     assert "Going on from step 2." in train.said.getvalue()
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Holds the thread that writes checkpoints until the event is set."""
+    event, real = threading.Event(), checkpoints.save_file
+
+    def waiting(tensors, file):
+        assert event.wait(60)
+        real(tensors, file)
+
+    monkeypatch.setattr(checkpoints, "save_file", waiting)
+    yield event
+    event.set()
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_steps_taken_while_a_checkpoint_is_written_are_not_in_it(
+    make_run, train, tmp_path, same_tensors, held, compile
+):
+    """Step 2 is saved, held, and written only after the steps up to 4."""
+    late, plain = (
+        make_run(steps=4, eval_every=4, dropout=0.5, compile=compile, run_dir=tmp_path / name)
+        for name in ("late", "plain")
+    )
+
+    def release():
+        assert saved(late) == []
+        held.set()
+        return {}
+
+    train(late, on=release)
+    train(plain)
+    for step in ("00000002", "00000004"):
+        ends = [run.run_dir / "checkpoints" / step for run in (late, plain)]
+        assert same_tensors(*ends)
+
+
+def test_a_signal_while_a_checkpoint_is_written_waits_for_it_and_saves(make_run, train, held):
+    run = make_run(steps=8, eval_every=4)
+
+    def press():
+        assert saved(run) == [], "the first is being written"
+        os.kill(os.getpid(), signal.SIGTERM)
+        held.set()
+        return {}
+
+    with pytest.raises(loop.Interrupted) as caught:
+        train(run, on=press)
+    assert caught.value.step == 4
+    assert saved(run) == ["00000002", "00000004"]
+    for checkpoint in checkpoints.everything(run.run_dir / "checkpoints"):
+        checkpoints.read(checkpoint)

@@ -14,6 +14,7 @@ MOMENTS = {
     "in the middle of a step's log": "kill_at(journal.Journal, 'train', 2)",
     "after the tensors, before the meta": "kill_at(checkpoints, 'digest', 1)",
     "while the save is forced to disk": "kill_at(checkpoints, 'sync', 2)",
+    "while training goes on": "hold(checkpoints, 'sync'); kill_at(journal.Journal, 'train', 2)",
     "before the rename": "kill_at(pathlib.Path, 'rename', 1)",
     "after the rename": "kill_at(checkpoints, 'sync', 4)",
     "while an old checkpoint is removed": "kill_at(checkpoints.shutil, 'rmtree', 4)",
@@ -31,6 +32,9 @@ def kill_at(owner, name, turn):
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*args, **kwargs)
     setattr(owner, name, deadly)
+
+def hold(owner, name):
+    setattr(owner, name, lambda *args, **kwargs: signal.pause())
 
 """
 
@@ -60,7 +64,7 @@ def killed_and_ended(commands, bare, undisturbed, tmp_path, same_tensors, moment
     assert logs[0] == logs[1], "and its log is that of an undisturbed run too"
 
 
-def test_a_run_killed_three_times_ends_as_an_undisturbed_one(
+def test_a_run_killed_four_times_ends_as_an_undisturbed_one(
     commands, bare, undisturbed, tmp_path, same_tensors
 ):
     moments = [
@@ -68,6 +72,7 @@ def test_a_run_killed_three_times_ends_as_an_undisturbed_one(
         for name in (
             "in the middle of a step's log",
             "before the rename",
+            "while training goes on",
             "while the save is forced to disk",
         )
     ]

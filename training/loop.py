@@ -1,5 +1,6 @@
 """The loop: batches in, logs out, and what happens every so many steps."""
 
+import contextlib
 import dataclasses
 import signal
 import threading
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
-from training import checkpoints, step
+from training import checkpoints, guards, profiling, speed, step
 from training.config import Run, UserError
 from training.journal import Journal
 from training.strategy import exchange, spread
@@ -39,7 +40,7 @@ class Data(Protocol):
     ) -> tf.data.Dataset: ...
 
 
-Evaluator = Callable[[], dict[str, Any]]  # what to show: name -> number or text
+Evaluator = Callable[[], dict[str, Any]]  # what to show: name -> number, text, uint8 [H, W, C]
 
 
 class Interrupted(Exception):
@@ -98,15 +99,21 @@ def train(
 
     Raises:
         Interrupted: by SIGINT or SIGTERM, after a checkpoint.
+        guards.Diverged: the run stopped itself; the checkpoints before it stay.
         OSError: a checkpoint could not be written; the ones before it stay.
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
     progress = resume(folder, learner, journal)
-    many = step.repeat(learner.train_step, strategy)
+    meter = speed.Meter(learner.train_step, run, strategy, measures=journal.writes)
+    many = step.repeat(meter, strategy)
     evaluate = step.repeat(learner.eval_step, strategy)
     batches = data.batches("train", recipe.batch_size, seed=run.seed, start=progress.step)
     iterator = spread(batches, strategy)
     everyones = exchange(strategy)
+    guard = guards.Guard(run, learner.state)
+    first = progress.step
+    profiled = run.profile if journal.writes else None
+    profile = profiling.Profile(profiled, run.run_dir / "tensorboard", say=journal.say)
 
     def save() -> None:
         if not journal.writes:
@@ -117,16 +124,25 @@ def train(
     def evaluated() -> tuple[dict[str, float], dict[str, Any]]:
         held_out = data.batches("eval", recipe.batch_size, seed=0)
         logs = evaluate(spread(held_out, strategy), recipe.eval_batches)
+        guard.eval(progress.step, logs)
         return logs, {k: v for look in evaluators for k, v in look().items()}
 
-    with Signals() as signals, journal.live(progress.step):
-        while progress.step < recipe.steps:
-            to_log = recipe.log_every - progress.step % recipe.log_every
-            count = min(to_log, recipe.steps - progress.step)
+    def interval(count: int) -> None:
+        with profile.around(progress.step + 1, progress.step + count):
             began = time.perf_counter()
             logs = many(iterator, count)
-            progress.step += count
-            journal.train(progress.step, logs, count=count, seconds=time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+        progress.step += count
+        numbers = meter.numbers(count=count, seconds=seconds)
+        if progress.step == first + count:
+            journal.machine(meter.facts())
+        journal.train(progress.step, logs, count=count, seconds=seconds, machine=numbers)
+        guard.train(progress.step, logs, count=count)
+
+    with Signals() as signals, journal.live(progress.step), contextlib.closing(profile):
+        while progress.step < recipe.steps:
+            to_log = recipe.log_every - progress.step % recipe.log_every
+            interval(min(to_log, recipe.steps - progress.step))
             ended = progress.step == recipe.steps
             if progress.step % recipe.eval_every == 0 or ended:
                 logs, shown = evaluated()

@@ -5,6 +5,9 @@ import random
 
 import pytest
 
+# What a log tells of the machine, which is another at another time.
+MACHINE = {"tokens_per_second", "seconds", "mfu", "memory_gib"}
+
 # Each kills the process at a moment of its own; the run has dropout on and saves every 10 steps.
 MOMENTS = {
     "before the first step": "kill_at(loop.step, 'repeat', 1)",
@@ -44,7 +47,7 @@ def killed_and_ended(commands, bare, undisturbed, tmp_path, same_tensors, moment
     assert same_tensors(*ends)
     logs = [
         [
-            {k: v for k, v in json.loads(line).items() if k != "tokens_per_second"}
+            {k: v for k, v in json.loads(line).items() if k not in MACHINE}
             for line in (folder / "logs.jsonl").read_text().splitlines()
         ]
         for folder in (tmp_path / "run", undisturbed.run_dir)

@@ -1,0 +1,27 @@
+"""Files that are written whole or not at all."""
+
+import os
+
+import pytest
+
+from training.files import write_atomically
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "run.json"
+    write_atomically(file, "old")
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError):
+        write_atomically(file, "new")
+    assert file.read_text() == "old"
+
+
+def test_text_and_bytes_arrive_as_they_are(tmp_path):
+    for content, stored in (("é\r\n", b"\xc3\xa9\r\n"), (b"\x00\xff", b"\x00\xff")):
+        write_atomically(tmp_path / "file", content)
+        assert (tmp_path / "file").read_bytes() == stored
+    assert [f.name for f in tmp_path.iterdir()] == ["file"]

@@ -27,6 +27,7 @@ import json, os, sys
 import keras, tensorflow, tensorflow_text
 from training import checkpoints, config, export, flags, journal, loop, run, step, strategy
 import training.learners.gradient, training.objectives.next_token, training.recipes.gpt
+import training.model_card, training.plots, training.report
 
 for line in sys.stdin:
     job = json.loads(line)

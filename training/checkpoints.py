@@ -11,6 +11,7 @@ training goes on.
 import concurrent.futures
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import shutil

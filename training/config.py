@@ -103,6 +103,8 @@ class Recipe:
         keep: Newest checkpoints that stay, besides the best.
         watch: The evaluation number that says which checkpoint is best (lowest).
         xla: Whether compiling pays for this paper where `--compile=auto`.
+        loss_limit: How many times its running level the loss may reach before the run stops
+            itself; None lets it climb. See `training.guards`.
     """
 
     data: str
@@ -121,6 +123,7 @@ class Recipe:
     keep: int = 2
     watch: str = "loss"
     xla: bool = True
+    loss_limit: float | None = 100.0
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches", "keep"):
@@ -129,11 +132,20 @@ class Recipe:
             value = getattr(self, name)
             multiple = value >= 1 and value % self.log_every == 0
             check(multiple, name, value, f"be a multiple of log_every, {self.log_every}")
+        limit = self.loss_limit
+        check(limit is None or limit > 1, "loss_limit", limit, "be above 1, or None")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """A recipe with everything resolved. `config` is the paper's own dataclass."""
+    """A recipe with everything resolved.
+
+    Attributes:
+        config: The paper's own dataclass.
+        journals: What is written beside logs.jsonl; see `training.journals`.
+        profile: First and last step to profile.
+        arguments: The command line it came from.
+    """
 
     model: str
     preset: str
@@ -149,10 +161,16 @@ class Run:
     init_from: str | None
     run_dir: pathlib.Path
     export_dir: pathlib.Path
+    journals: tuple[str, ...] = ("csv", "tensorboard")
+    profile: tuple[int, int] | None = None
+    arguments: tuple[str, ...] = ()
 
 
-# What says nothing about the result, so that it may differ when a run goes on.
-INDIFFERENT = ("run_dir", "export_dir", "data_dir", "recipe.keep")
+# What a run may change when it goes on: where it lies, and what says nothing of its result.
+FREE = (
+    *("run_dir", "export_dir", "data_dir"),
+    *("arguments", "journals", "profile", "recipe.keep", "recipe.loss_limit"),
+)
 
 
 def to_json(run: Run) -> str:
@@ -173,5 +191,5 @@ def differences(old: dict[str, Any], run: Run) -> list[str]:
     return [
         f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
         for name in sorted(there.keys() | here.keys())
-        if there.get(name) != here.get(name) and name not in INDIFFERENT
+        if there.get(name) != here.get(name) and name not in FREE
     ]

@@ -57,6 +57,11 @@ class Flags(Generic[C]):
         eval_batches: Batches in one evaluation.
         keep: Newest checkpoints that stay, besides the best.
         micro_batches: Parts a replica's batch is cut into, to save memory.
+        loss_limit: How many times its running level the loss may reach before the run stops
+            itself; None lets it climb.
+        journals: What is written beside logs.jsonl and samples/: any of csv, tensorboard, wandb,
+            mlflow, with commas between.
+        profile: FIRST:LAST, steps to profile for TensorBoard; whole calls of the graph are.
         list: Names the papers and presets, then stops.
         describe: Prints the resolved run and the number of parameters, then stops.
         dry_run: One step, one evaluation, one export to a temporary folder, then stops.
@@ -83,6 +88,9 @@ class Flags(Generic[C]):
     eval_batches: int
     keep: int = 2
     micro_batches: int = 1
+    loss_limit: float | None
+    journals: str = "csv,tensorboard"
+    profile: str | None = None
     list: Annotated[Bare, tyro.conf.arg(name="list")] = False
     describe: Bare = False
     dry_run: Bare = False

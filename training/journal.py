@@ -1,21 +1,26 @@
-"""What a run says: run.json, logs.jsonl, TensorBoard, and one place on the screen."""
+"""What a run says: run.json, its journals, and one place on the screen."""
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import rich.console
 import rich.progress
-import tensorflow as tf
 
+from training import journals
 from training.config import Run, to_json
 from training.files import write_atomically
+from training.journals import Entry, jsonl
 from training.step import WEIGHT
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Journal:
-    """The record of one run.
+    """The record of one run: a front for its journals (`training.journals`) and the screen.
 
     Args:
         run: The run; its folder is made.
@@ -32,12 +37,11 @@ class Journal:
         self.bar: rich.progress.Progress | None = None
         self.task = rich.progress.TaskID(0)
         self.held_out: float | None = None
-        self.logs = run.run_dir / "logs.jsonl"
-        if not writes:
-            return
-        run.run_dir.mkdir(parents=True, exist_ok=True)
-        write_atomically(run.run_dir / "run.json", to_json(run))
-        self.board = tf.summary.create_file_writer(str(run.run_dir / "tensorboard"))
+        self.sinks: list[journals.Sink] = []
+        if writes:
+            run.run_dir.mkdir(parents=True, exist_ok=True)
+            write_atomically(run.run_dir / "run.json", to_json(run))
+            self.sinks = journals.make(run)
 
     def say(self, sentence: str) -> None:
         """One line for the user."""
@@ -45,10 +49,16 @@ class Journal:
 
     @contextlib.contextmanager
     def live(self, step: int) -> Iterator[None]:
-        """Shows the bar while the run goes, where there is a terminal."""
-        if not self.console.is_terminal:
+        """Shows the bar while the run goes, where there is a terminal; closes the journals."""
+        with contextlib.ExitStack() as stack:
+            for sink in self.sinks:
+                stack.callback(sink.close)
+            if self.console.is_terminal:
+                stack.enter_context(self._bar(step))
             yield
-            return
+
+    @contextlib.contextmanager
+    def _bar(self, step: int) -> Iterator[None]:
         columns = (
             rich.progress.TextColumn("[bold]step {task.completed:,.0f}/{task.total:,.0f}"),
             rich.progress.BarColumn(bar_width=None),
@@ -62,10 +72,23 @@ class Journal:
             yield
         self.bar = None
 
-    def train(self, step: int, logs: dict[str, float], *, count: int, seconds: float) -> None:
-        """The means of the `count` steps that ended at `step` and took `seconds`."""
+    def train(
+        self,
+        step: int,
+        logs: Mapping[str, float],
+        *,
+        count: int,
+        seconds: float,
+        machine: Mapping[str, float] = NOTHING,
+    ) -> None:
+        """The means of the `count` steps that ended at `step` and took `seconds`.
+
+        Args:
+            machine: What else is known of how the machine did, see `training.speed`.
+        """
         speed = logs[WEIGHT] / seconds
-        self._write(step, "train", {**_numbers(logs), f"{self.unit}_per_second": speed})
+        measured = {f"{self.unit}_per_second": speed, "seconds": seconds, **machine}
+        self._write(Entry(step=step, split="train", numbers={**_numbers(logs), **measured}))
         text = f"loss {logs['loss']:.3f}"
         if self.held_out is not None:
             text += f"  val loss {self.held_out:.3f}"
@@ -76,52 +99,43 @@ class Journal:
             left = seconds / count * (self.run.recipe.steps - step)
             self.say(f"step {step:,}/{self.run.recipe.steps:,}  {text}  {left:.0f} s left")
 
-    def eval(self, step: int, logs: dict[str, float], shown: dict[str, Any]) -> None:
-        """An evaluation's means, and what the evaluators show: numbers and texts."""
+    def eval(self, step: int, logs: Mapping[str, float], shown: Mapping[str, Any]) -> None:
+        """An evaluation's means, and what the evaluators show: numbers, texts and pictures."""
         self.held_out = logs["loss"]
         numbers = {k: v for k, v in shown.items() if isinstance(v, float)}
         texts = {k: v for k, v in shown.items() if isinstance(v, str)}
-        self._write(step, "eval", {**_numbers(logs), **numbers}, texts)
+        pictures = {k: v for k, v in shown.items() if isinstance(v, np.ndarray)}
+        numbers = {**_numbers(logs), **numbers}
+        self._write(Entry(step=step, split="eval", numbers=numbers, texts=texts, pictures=pictures))
         self.say(f"step {step:,}  val loss {logs['loss']:.4f}")
         for name, text in texts.items():
             self.console.rule(f"{name} at step {step:,}", style="dim")
             self.say(text)
             self.console.rule(style="dim")
+        for name in pictures:
+            self.say(f"{name} at step {step:,}: {self.run.run_dir / 'samples'}")
 
     def rewind(self, step: int, *, evaluated: bool = True) -> None:
-        """Drops the lines after `step`, and a half-written last one: the run goes on from there.
+        """Drops what came after `step` everywhere: the run goes on from there.
 
         Args:
             evaluated: False where the step's own evaluation is to come again.
         """
-        if not self.writes or not self.logs.exists():
-            return
-        kept = []
-        for line in self.logs.read_text(encoding="utf-8").split("\n"):
-            with contextlib.suppress(ValueError):
-                entry = json.loads(line)
-                again = entry["step"] == step and entry["split"] == "eval" and not evaluated
-                if entry["step"] <= step and not again:
-                    kept.append(line + "\n")
-                    if entry["split"] == "eval":
-                        self.held_out = entry["loss"]
-        write_atomically(self.logs, "".join(kept))
+        for sink in self.sinks:
+            sink.rewind(step, evaluated=evaluated)
+        if self.writes:
+            held_out = [e["loss"] for e in jsonl.read(self.run.run_dir) if e["split"] == "eval"]
+            self.held_out = held_out[-1] if held_out else None
 
-    def _write(
-        self, step: int, split: str, numbers: dict[str, float], texts: dict[str, str] | None = None
-    ) -> None:
-        if not self.writes:
-            return
-        entry = {"step": step, "split": split, **numbers, **(texts or {})}
-        with self.logs.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        with self.board.as_default(step):
-            for name, value in numbers.items():
-                tf.summary.scalar(f"{split}/{name}", value)
-            for name, text in (texts or {}).items():
-                tf.summary.text(f"{split}/{name}", text)
-        self.board.flush()
+    def machine(self, facts: Mapping[str, Any]) -> None:
+        """Writes machine.json: where the run goes, and in which versions of what."""
+        if self.writes:
+            write_atomically(self.run.run_dir / "machine.json", json.dumps(facts, indent=2) + "\n")
+
+    def _write(self, entry: Entry) -> None:
+        for sink in self.sinks:
+            sink.write(entry)
 
 
-def _numbers(logs: dict[str, float]) -> dict[str, float]:
+def _numbers(logs: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in logs.items() if name != WEIGHT}

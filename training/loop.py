@@ -1,5 +1,6 @@
 """The loop: batches in, logs out, and what happens every so many steps."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
-from training import checkpoints, step
+from training import checkpoints, guards, profiling, speed, step
 from training.config import Run, UserError
 from training.journal import Journal
 from training.signals import Signals
@@ -37,7 +38,7 @@ class Data(Protocol):
     ) -> tf.data.Dataset: ...
 
 
-Evaluator = Callable[[], dict[str, Any]]  # what to show: name -> number or text
+Evaluator = Callable[[], dict[str, Any]]  # what to show: name -> number, text, uint8 [H, W, C]
 
 
 class Interrupted(Exception):
@@ -78,12 +79,18 @@ def train(
 
     Raises:
         Interrupted: by SIGINT or SIGTERM, after a checkpoint.
+        guards.Diverged: the run stopped itself; the checkpoints before it stay.
         OSError: a checkpoint could not be written; the ones before it stay. The steps since it
             was begun are lost.
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
     progress = resume(folder, learner, journal)
-    advance = stepper(run, learner, data, journal, progress=progress, strategy=strategy)
+    guard = guards.Guard(run, learner.state)
+    profiled = run.profile if journal.writes else None
+    profile = profiling.Profile(profiled, run.run_dir / "tensorboard", say=journal.say)
+    advance = stepper(
+        run, learner, data, journal, profile=profile, progress=progress, strategy=strategy
+    )
     look = evaluation(run, learner, data, strategy=strategy, evaluators=evaluators)
     everyones = exchange(strategy)
 
@@ -95,13 +102,16 @@ def train(
         return max(everyones(signals.number or 0))  # all workers end at the same step
 
     saver = checkpoints.Saver(folder, keep=recipe.keep)
-    with Signals() as signals, saver, journal.live(progress.step):
+    shown = journal.live(progress.step)
+    with Signals() as signals, saver, contextlib.closing(profile), shown:
         while progress.step < recipe.steps or not progress.evaluated:
             saver.check()
             if progress.evaluated:
-                advance()
+                logs, count = advance()
+                guard.train(progress.step, logs, count=count)
             seen = None if progress.evaluated else look(asked)
             if seen is not None:
+                guard.eval(progress.step, seen[0])
                 journal.eval(progress.step, *seen)
                 progress.evaluated, watched = True, seen[0][recipe.watch]
                 if progress.best is None or watched < progress.best:
@@ -121,24 +131,33 @@ def stepper(
     data: Data,
     journal: Journal,
     *,
+    profile: profiling.Profile,
     progress: Progress,
     strategy: tf.distribute.Strategy,
-) -> Callable[[], None]:
-    """A function that takes the steps up to the next log, and logs them."""
-    recipe = run.recipe
-    many = step.repeat(learner.train_step, strategy)
-    batches = data.batches("train", recipe.batch_size, seed=run.seed, start=progress.step)
-    iterator = spread(batches, strategy)
+) -> Callable[[], tuple[dict[str, float], int]]:
+    """A function that takes the steps up to the next log, logs them, and gives means and count."""
+    recipe, start = run.recipe, progress.step
+    meter = speed.Meter(learner.train_step, run, strategy, measures=journal.writes)
+    many = step.repeat(meter, strategy)
+    iterator = spread(
+        data.batches("train", recipe.batch_size, seed=run.seed, start=start), strategy
+    )
 
-    def advance() -> None:
+    def advance() -> tuple[dict[str, float], int]:
         to_log = recipe.log_every - progress.step % recipe.log_every
         count = min(to_log, recipe.steps - progress.step)
-        began = time.perf_counter()
-        logs = many(iterator, count)
+        with profile.around(progress.step + 1, progress.step + count):
+            began = time.perf_counter()
+            logs = many(iterator, count)
+            seconds = time.perf_counter() - began
         progress.step += count
-        journal.train(progress.step, logs, count=count, seconds=time.perf_counter() - began)
+        numbers = meter.numbers(count=count, seconds=seconds)
+        if progress.step == start + count:
+            journal.machine(meter.facts())
+        journal.train(progress.step, logs, count=count, seconds=seconds, machine=numbers)
         ended = progress.step == recipe.steps
         progress.evaluated = not ended and progress.step % recipe.eval_every != 0
+        return logs, count
 
     return advance
 

@@ -72,6 +72,7 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
     chosen = strategy.make(flags.strategy, replicas=flags.replicas)
     prepared = recipes.load(flags.model).prepare(flags.config, recipe, flags.data_dir)
     run = resolve(flags, recipe, prepared.config, prepared.sha256)
+    run = dataclasses.replace(run, arguments=tuple(argv))
     if flags.dry_run:
         return dry(run, prepared, chosen, console)
     check_folder(run)
@@ -93,7 +94,13 @@ def describe(flags: Any, recipe: Any) -> int:
 
 
 def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
-    """The run that flags, recipe, config and data make together."""
+    """The run that flags, recipe, config and data make together.
+
+    Raises:
+        UserError: a journal or a step to profile that cannot be had.
+    """
+    from training import journals, profiling
+
     name = f"{flags.model}-{flags.preset}-{recipe.data}"
     return Run(
         model=flags.model,
@@ -110,6 +117,8 @@ def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
         init_from=flags.init_from,
         run_dir=flags.run_dir or pathlib.Path("runs") / name,
         export_dir=flags.export_dir,
+        journals=journals.chosen(flags.journals),
+        profile=profiling.steps(flags.profile, recipe.steps),
     )
 
 
@@ -152,7 +161,7 @@ def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> i
     """Trains, exports, and says what to do next; all workers end together."""
     import tensorflow as tf
 
-    from training import loop, strategy
+    from training import guards, loop, strategy
 
     began = time.perf_counter()
     try:
@@ -171,26 +180,41 @@ def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> i
             file=sys.stderr,
         )
         return 1
+    except guards.Diverged as error:
+        print(f"training.run: {error}", file=sys.stderr)
+        told(run, chosen)
+        return 1
     except loop.Interrupted as stop:
         console.print(
             f"Stopped by {signal.Signals(stop.number).name}; step {stop.step:,} is saved in "
             f"{run.run_dir}. The same command goes on from there.",
             highlight=False,
         )
+        told(run, chosen)
         return 128 + stop.number
+
+
+def told(run: Run, chosen: Any) -> None:
+    """Writes the report of a run that stops; the chief does."""
+    from training import report, strategy
+
+    if strategy.is_chief(chosen):
+        report.write(run.run_dir)
 
 
 def exported(run: Run, prepared: Any, said: str, console: rich.console.Console) -> int:
     """Publishes the run's best weights and prints the next commands; gives the exit status."""
-    from training import export, flags, recipes
+    from training import export, flags, recipes, record, report
 
-    console.print(said, highlight=False)
+    mfu = record.read(run.run_dir).typical("mfu")
+    console.print(said + (f" MFU {mfu:.1%}." if mfu is not None else ""), highlight=False)
     try:
         published = export.publish(run.run_dir, run.export_dir)
     except export.Rejected as error:
         print(f"training.run: {error}", file=sys.stderr)
         return 1
     (run.run_dir / "export.json").write_text(json.dumps({"folder": str(published)}) + "\n")
+    console.print(f"Report: {report.write(run.run_dir)}", highlight=False, markup=False)
     console.print(f"Exported to {published}. To serve it, and in another terminal to ask it:\n")
     question = recipes.load(run.model).ask(prepared)
     console.print(next_commands(run, flags.program(), question), highlight=False, markup=False)
@@ -262,7 +286,7 @@ def agree(run: Run, chosen: Any) -> None:
     from training import cluster, strategy
 
     same = dataclasses.replace(
-        run, data_dir=None, run_dir=pathlib.Path(), export_dir=pathlib.Path()
+        run, data_dir=None, run_dir=pathlib.Path(), export_dir=pathlib.Path(), arguments=()
     )
     told = strategy.exchange(chosen)(cluster.fingerprint(to_json(same)))
     others = [str(i) for i, number in enumerate(told) if number != told[0]]

@@ -1,4 +1,4 @@
-"""A file is whole, or it is the old one."""
+"""Files that are written whole or not at all."""
 
 import os
 
@@ -18,3 +18,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         write_atomically(file, "new")
     assert file.read_text() == "old"
+
+
+def test_text_and_bytes_arrive_as_they_are(tmp_path):
+    for content, stored in (("é\r\n", b"\xc3\xa9\r\n"), (b"\x00\xff", b"\x00\xff")):
+        write_atomically(tmp_path / "file", content)
+        assert (tmp_path / "file").read_bytes() == stored
+    assert [f.name for f in tmp_path.iterdir()] == ["file"]

@@ -1,4 +1,4 @@
-"""What a run says: to a terminal, to a pipe, and to its files."""
+"""What a run says: to a terminal, to a pipe, and to its journals."""
 
 import io
 import json
@@ -27,8 +27,12 @@ def said(journal):
     return journal.console.file.getvalue()
 
 
+def log(journal):
+    return journal.run.run_dir / "logs.jsonl"
+
+
 def entries(journal):
-    return [json.loads(line) for line in journal.logs.read_text().split("\n") if line]
+    return [json.loads(line) for line in log(journal).read_text().split("\n") if line]
 
 
 def test_without_a_terminal_there_is_a_line_an_interval(journal):
@@ -61,12 +65,37 @@ def test_a_terminal_gets_a_live_bar(journal):
 
 def test_the_log_is_one_flat_object_a_line(journal):
     quiet = journal()
-    quiet.train(10, {**LOGS, "accuracy": 0.5}, count=10, seconds=2.0)
+    quiet.train(10, {**LOGS, "accuracy": 0.5}, count=10, seconds=2.0, machine={"mfu": 0.25})
     quiet.eval(10, {"loss": 2.25, "weight": 9.0}, {"sample": "é\n", "bleu": 0.5})
     assert entries(quiet) == [
-        {"step": 10, "split": "train", "loss": 2.5, "accuracy": 0.5, "tokens_per_second": 400.0},
+        {
+            "step": 10, "split": "train", "loss": 2.5, "accuracy": 0.5,
+            "tokens_per_second": 400.0, "seconds": 2.0, "mfu": 0.25,
+        },
         {"step": 10, "split": "eval", "loss": 2.25, "bleu": 0.5, "sample": "é\n"},
-    ]
+    ]  # fmt: skip
+
+
+def test_what_is_not_finite_is_null_in_the_log_and_still_said(journal):
+    quiet = journal()
+    quiet.train(10, {"loss": float("nan"), "weight": 8.0}, count=10, seconds=1.0)
+    assert "NaN" not in log(quiet).read_text()
+    assert entries(quiet)[0]["loss"] is None
+    assert "loss nan" in said(quiet)
+
+
+def test_the_journals_are_closed_when_the_run_ends_even_by_an_error(journal):
+    quiet = journal()
+    with pytest.raises(KeyboardInterrupt), quiet.live(0):
+        quiet.train(10, LOGS, count=10, seconds=1.0)
+        raise KeyboardInterrupt
+    assert (quiet.run.run_dir / "logs.csv").exists()
+
+
+def test_where_the_run_goes_is_written_down(journal):
+    quiet = journal()
+    quiet.machine({"cores": 2})
+    assert json.loads((quiet.run.run_dir / "machine.json").read_text()) == {"cores": 2}
 
 
 def test_tensorboard_gets_the_same_numbers(journal):
@@ -91,7 +120,7 @@ def test_going_back_drops_later_lines_and_a_half_written_one(journal):
     for step in (10, 20, 30):
         quiet.train(step, LOGS, count=10, seconds=1.0)
         quiet.eval(step, {"loss": 3.0 - step / 100, "weight": 1.0}, {})
-    with quiet.logs.open("a") as file:
+    with log(quiet).open("a") as file:
         file.write('{"step": 20, "spl')
     again = journal()
     again.rewind(20)
@@ -112,7 +141,7 @@ def test_going_back_keeps_samples_with_strange_characters(journal, strange):
 def test_going_back_without_a_log_is_nothing(journal):
     quiet = journal()
     quiet.rewind(10)
-    assert not quiet.logs.exists()
+    assert not log(quiet).exists()
 
 
 def test_a_worker_that_is_not_the_chief_writes_nothing(make_run):
@@ -121,5 +150,6 @@ def test_a_worker_that_is_not_the_chief_writes_nothing(make_run):
     silent.train(10, LOGS, count=10, seconds=1.0)
     silent.eval(10, LOGS, {"sample": "x"})
     silent.rewind(0)
+    silent.machine({"cores": 2})
     silent.say("hello")
     assert not run.run_dir.exists()

@@ -33,7 +33,7 @@ def refused_by(refused):
     """Checks that a worker ended as a user's error should; gives what it said."""
 
     def check(worker):
-        said = worker.communicate(timeout=60)[0]
+        said = worker.communicate(timeout=240)[0]
         return refused(SimpleNamespace(status=worker.returncode, output=said))
 
     return check
@@ -79,7 +79,7 @@ def test_two_workers_train_as_one_process_and_only_the_chief_writes(
     assert ended.status == 0, ended.output
     both = tmp_path / "both"
     workers = [start(i, *argv, "--strategy=multi_worker", f"--run-dir={both}") for i in range(2)]
-    said = [worker.communicate(timeout=120)[0] for worker in workers]
+    said = [worker.communicate(timeout=240)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], "".join(said)
     assert "2 replica(s)" in said[0]
     assert not re.search(r"^step ", said[1], re.M), "the second worker has nothing to say"
@@ -131,7 +131,7 @@ def test_sigterm_to_one_worker_ends_all_at_one_step(start, tiny_argv, tmp_path):
     chief, other = start(0, *argv), start(1, *argv)
     follow(chief, "step 20/")
     other.send_signal(signal.SIGTERM)
-    said = [worker.communicate(timeout=60)[0] for worker in (chief, other)]
+    said = [worker.communicate(timeout=240)[0] for worker in (chief, other)]
     assert [chief.returncode, other.returncode] == [143, 143], "".join(said)
     steps = [re.search(r"Stopped by SIGTERM; step ([\d,]+)", text)[1] for text in said]
     assert steps[0] == steps[1]
@@ -180,7 +180,7 @@ def test_control_c_reaches_spawned_workers_once(tiny_argv, tmp_path):
         try:
             follow(process, "step 20/")
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-            rest = process.communicate(timeout=60)[0]
+            rest = process.communicate(timeout=240)[0]
         finally:
             process.kill()
     assert process.returncode == 130, rest

@@ -21,7 +21,8 @@ class Gradient:
     compile: bool
 
     def train_step(self, batch: Batch) -> Logs:
-        return descend(
+        rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # of this step, so before it
+        logs = descend(
             self.objective,
             self.model,
             self.optimizer,
@@ -30,6 +31,7 @@ class Gradient:
             micro_batches=self.micro_batches,
             compile=self.compile,
         )
+        return {**logs, "learning_rate": rate}
 
     def eval_step(self, batch: Batch) -> Logs:
         def forward(batch: Batch) -> Logs:

@@ -229,6 +229,12 @@ def seed(variable: keras.Variable) -> bool:
     return "seed_generator" in variable.path
 
 
+def said(error: Exception) -> str:
+    """An error's message as one line; of one in a graph the sentence, not the way there."""
+    parts = [part for part in str(error).split("\n\n") if "[[{{node" in part] or [str(error)]
+    return " ".join(parts[-1].partition("[[{{node")[0].split())
+
+
 def main() -> int:
     """Trains; gives the exit status."""
     case = tyro.cli(Case)
@@ -252,8 +258,7 @@ def main() -> int:
 
         return strategy.by_chief(chosen, write)
     except Exception as error:
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        (case.folder / "error.txt").open("x").write(said)
+        (case.folder / "error.txt").open("x").write(f"{type(error).__name__}: {said(error)}")
         raise
 
 

@@ -1,0 +1,194 @@
+"""What does the loop cost beside the step: its own work, its saves, its data?
+
+    python -m benchmarks.trainer [--only overhead saves data]
+
+`overhead`: a step of GPT `char` in the whole of `training.loop.train` (log, TensorBoard, bar on a
+terminal, iterator, signals; no evaluation, no save) against the same learner's step in a graph over
+the same batches held in memory, as many in a call, and nothing else.
+
+`saves`: GPT of 25 million parameters (8 layers, width 512, 8 heads; 101 MB of weights, 303 MB with
+AdamW's moments), batches of 8 x 64 tokens, a save every 100 steps. How long the loop stands still,
+against the time between two saves and against one step; how much longer the steps take while the
+thread writes; and the same when the loop waits for the disk (decision 0014).
+
+`data`: examples a second of the pipeline alone, from memory, against what the step takes.
+"""
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import tyro
+
+from benchmarks import peers, record, trainer_jobs
+
+Question = Literal["overhead", "saves", "data"]
+ROUNDS: dict[Question, int] = {"overhead": 15, "saves": 5, "data": 7}
+TURN = 100  # steps of a turn of `overhead`
+SAVES = ("stands still", "is written in", "steps take longer", "one step", "between two saves")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Times what the loop costs beside the step.
+
+    Attributes:
+        only: Questions to ask; all where empty.
+        rounds: Times that each peer has its turn; None is 15 for `overhead`, 5 for `saves` and 7
+            for `data`.
+        save: Whether to write docs/results/trainer-QUESTION.json and .png.
+        worker: Used by the command itself.
+        folder: Used by the command itself.
+    """
+
+    only: tuple[Question, ...] = ()
+    rounds: int | None = None
+    save: bool = True
+    worker: str = ""
+    folder: pathlib.Path = pathlib.Path()
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Seconds a unit by peer, what the peers say of themselves, and what others took of the CPU."""
+
+    seconds: dict[str, list[float]]
+    about: dict[str, str]
+    others: float
+
+
+def alternate(
+    names: Sequence[str], *, rounds: int, units: int, arguments: Sequence[str] = ()
+) -> Measured:
+    """Runs the peers in turn."""
+    running: list[peers.Peer] = []
+    try:
+        running += [peers.Peer(__file__, name, arguments) for name in names]
+        seconds = peers.alternate(running, rounds=rounds, units=units)
+    finally:
+        for peer in running:
+            peer.close()
+    about = {peer.name: peer.about for peer in running}
+    others = max(peer.others for peer in running)
+    peers.warn(others)
+    return Measured(seconds, about, others)
+
+
+def overhead(flags: Flags, rounds: int) -> None:
+    """Milliseconds a step."""
+    found = alternate(("whole", "bare"), rounds=rounds, units=TURN)
+    names = {"whole": "ours", "bare": "bare"}
+    values = {names[n]: [1e3 * s for s in row] for n, row in found.seconds.items()}
+    title = "GPT char, a step in the whole training loop and in a bare one"
+    about = {names[n]: text for n, text in found.about.items()}
+    peers.show(title, values, unit="ms", references=["bare"], about=about)
+    if flags.save:
+        record.record(
+            "trainer-overhead",
+            {"one step": values},
+            unit="ms",
+            title=title,
+            ratios={"bare": peers.ratios(values, "bare")},
+            about=about,
+            others_share_of_cpu=found.others,
+        )
+
+
+def saves(flags: Flags, rounds: int) -> None:
+    """Milliseconds of each part of an interval with one save."""
+    ways = {"ours": "saves-beside", "at once": "saves-at-once"}
+    values: dict[str, dict[str, list[float]]] = {name: {} for name in SAVES}
+    with tempfile.TemporaryDirectory() as place:
+        folders = {name: pathlib.Path(place) / peer for name, peer in ways.items()}
+        running: dict[str, peers.Peer] = {}
+        try:
+            for name, folder in folders.items():
+                folder.mkdir()
+                running[name] = peers.Peer(__file__, ways[name], [f"--folder={folder}"])
+            peers.alternate(list(running.values()), rounds=rounds, units=1)
+        finally:
+            for peer in running.values():
+                peer.close()
+        for name, folder in folders.items():
+            lines = (folder / "saves.jsonl").read_text().splitlines()[-rounds:]  # without the first
+            for part in SAVES:
+                values[part][name] = [1e3 * json.loads(line)[part] for line in lines]
+    shares = {
+        reference: {
+            name: peers.Spread.of(
+                [a / b for a, b in zip(values["stands still"][name], row, strict=True)]
+            )
+            for name, row in values[reference].items()
+        }
+        for reference in ("between two saves", "one step")
+    }
+    about = {name: peer.about for name, peer in running.items()}
+    title = "GPT of 25 million parameters, a save every 100 steps"
+    for part, rows in values.items():
+        peers.show(f"{title}: {part}", rows, unit="ms", references=(), about=about)
+    for reference, by in shares.items():
+        for name, spread in by.items():
+            said = f"{100 * spread.median:.2f} ({100 * spread.low:.2f} to {100 * spread.high:.2f})"
+            print(f"{name}: stands still for {said} % of the time of '{reference}'")
+    others = max(peer.others for peer in running.values())
+    peers.warn(others)
+    if flags.save:
+        record.record(
+            "trainer-saves",
+            values,
+            unit="ms",
+            title=title,
+            shares_of_standing_still=shares,
+            about=about,
+            others_share_of_cpu=others,
+        )
+
+
+def data(flags: Flags, rounds: int) -> None:
+    """Examples a second."""
+    values: dict[str, dict[str, list[float]]] = {}
+    ratios: dict[str, Any] = {}
+    abouts: dict[str, dict[str, str]] = {}
+    others: dict[str, float] = {}
+    for preset, batch in trainer_jobs.BATCH.items():
+        kinds = {"pipeline": trainer_jobs.WINDOWS, "step": trainer_jobs.STEPS}
+        peer_names = {"pipeline": f"windows:{preset}", "step": f"step:{preset}"}
+        found = alternate(list(peer_names.values()), rounds=rounds, units=1)
+        rates = {
+            kind: [batch * units[preset] / s for s in found.seconds[peer_names[kind]]]
+            for kind, units in kinds.items()
+        }
+        about = {kind: found.about[peer_names[kind]] for kind in kinds}
+        title = f"Windows of {preset} from memory, and what the training step takes of them"
+        peers.show(title, rates, unit="examples/s", references=["step"], about=about)
+        values[preset], abouts[preset], others[preset] = rates, about, found.others
+        ratios[preset] = {"step": peers.ratios(rates, "step")}
+    if flags.save:
+        record.record(
+            "trainer-data",
+            values,
+            unit="examples/s",
+            title="The data pipeline alone, and what the training step takes of it",
+            ratios=ratios,
+            about=abouts,
+            others_share_of_cpu=others,
+        )
+
+
+def main() -> None:
+    """Asks the questions one after another, prints and records."""
+    flags = tyro.cli(Flags, prog="python -m benchmarks.trainer")
+    if flags.worker:
+        trainer_jobs.work(flags.worker, flags.folder)
+        return
+    asked = {"overhead": overhead, "saves": saves, "data": data}
+    for question, usual in ROUNDS.items():
+        if not flags.only or question in flags.only:
+            asked[question](flags, usual if flags.rounds is None else flags.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -112,8 +112,7 @@ def train(
     everyones = exchange(strategy)
     guard = guards.Guard(run, learner.state)
     first = progress.step
-    profiled = run.profile if journal.writes else None
-    profile = profiling.Profile(profiled, run.run_dir / "tensorboard", say=journal.say)
+    profile = profiling.Profile(run, say=journal.say, wanted=journal.writes)
 
     def save() -> None:
         if not journal.writes:
@@ -127,7 +126,9 @@ def train(
         guard.eval(progress.step, logs)
         return logs, {k: v for look in evaluators for k, v in look().items()}
 
-    def interval(count: int) -> None:
+    def interval() -> None:
+        to_log = recipe.log_every - progress.step % recipe.log_every
+        count = min(to_log, recipe.steps - progress.step)
         with profile.around(progress.step + 1, progress.step + count):
             began = time.perf_counter()
             logs = many(iterator, count)
@@ -141,8 +142,7 @@ def train(
 
     with Signals() as signals, journal.live(progress.step), contextlib.closing(profile):
         while progress.step < recipe.steps:
-            to_log = recipe.log_every - progress.step % recipe.log_every
-            interval(min(to_log, recipe.steps - progress.step))
+            interval()
             ended = progress.step == recipe.steps
             if progress.step % recipe.eval_every == 0 or ended:
                 logs, shown = evaluated()

@@ -70,6 +70,7 @@ def check(text: str) -> dict[str, Any]:
 
 
 def task(workers: Sequence[str], index: int) -> dict[str, Any]:
+    """What TF_CONFIG says to one worker of these addresses; raises UserError as `check`."""
     return check(
         json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
     )

@@ -65,6 +65,14 @@ class Progress:
     best_step: int | None = None
     evaluated: bool = True
 
+    def improved(self, watched: float) -> bool:
+        """Takes this step's watched value; whether it is the best so far."""
+        self.evaluated = True
+        if self.best is not None and watched >= self.best:
+            return False
+        self.best, self.best_step = watched, self.step
+        return True
+
 
 def train(
     run: Run,
@@ -86,8 +94,7 @@ def train(
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
     progress = resume(folder, learner, journal)
     guard = guards.Guard(run, learner.state)
-    profiled = run.profile if journal.writes else None
-    profile = profiling.Profile(profiled, run.run_dir / "tensorboard", say=journal.say)
+    profile = profiling.Profile(run, say=journal.say, wanted=journal.writes)
     advance = stepper(
         run, learner, data, journal, profile=profile, progress=progress, strategy=strategy
     )
@@ -113,9 +120,7 @@ def train(
             if seen is not None:
                 guard.eval(progress.step, seen[0])
                 journal.eval(progress.step, *seen)
-                progress.evaluated, watched = True, seen[0][recipe.watch]
-                if progress.best is None or watched < progress.best:
-                    progress.best, progress.best_step = watched, progress.step
+                if progress.improved(seen[0][recipe.watch]):
                     save()
             if progress.step % recipe.save_every == 0 or progress.step == recipe.steps:
                 save()

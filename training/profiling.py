@@ -1,13 +1,12 @@
 """A profile of some steps, for TensorBoard: which operations took how long, on which device."""
 
 import contextlib
-import pathlib
 import re
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from training.config import UserError
+from training.config import Run, UserError
 
 
 def steps(text: str | None, last: int) -> tuple[int, int] | None:
@@ -37,20 +36,14 @@ class Profile:
     calls, of `log_every` steps each.
 
     Args:
-        steps: First and last; None profiles nothing.
-        folder: TensorBoard's; the profile goes below plugins/profile/.
+        run: Says which steps, if any; the profile goes into its TensorBoard folder.
         say: Tells the user where it is and how to look at it.
+        wanted: Whether this process is the one to profile.
     """
 
-    def __init__(
-        self,
-        steps: tuple[int, int] | None,
-        folder: pathlib.Path,
-        *,
-        say: Callable[[str], None],
-    ) -> None:
-        self.first, self.last = steps or (0, -1)
-        self.folder, self.say = folder, say
+    def __init__(self, run: Run, *, say: Callable[[str], None], wanted: bool) -> None:
+        self.first, self.last = (run.profile if wanted else None) or (0, -1)
+        self.folder, self.say = run.run_dir / "tensorboard", say
         self.on = False
 
     @contextlib.contextmanager

@@ -119,8 +119,13 @@ def read(checkpoint: pathlib.Path) -> tuple[Meta, dict[str, Any]]:
 
 
 def model_weights(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's part of a checkpoint's tensors, by variable path."""
-    return {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+    """The model's part of a checkpoint's tensors, by variable path; averaged where there is one."""
+    return {
+        name.removeprefix(group): value
+        for group in ("model/", "average/")
+        for name, value in tensors.items()
+        if name.startswith(group)
+    }
 
 
 def _named(state: State) -> dict[str, keras.Variable]:

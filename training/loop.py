@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
@@ -18,7 +19,12 @@ from training.strategy import exchange, spread
 
 
 class Learner(Protocol):
-    """How parameters move. Both steps run in a replica's context and give logs with a weight."""
+    """How parameters move.
+
+    Both steps run in a replica's context and give logs with a weight. Within `averaged()` the
+    model has the weights that evaluations and exports use. `watched` is called after each
+    evaluation, in every worker alike.
+    """
 
     @property
     def model(self) -> keras.Model: ...
@@ -26,6 +32,10 @@ class Learner(Protocol):
     def train_step(self, batch: step.Batch) -> step.Logs: ...
 
     def eval_step(self, batch: step.Batch) -> step.Logs: ...
+
+    def averaged(self) -> AbstractContextManager[None]: ...
+
+    def watched(self, value: float) -> None: ...
 
     @property
     def state(self) -> Mapping[str, Sequence[keras.Variable]]: ...
@@ -116,8 +126,11 @@ def train(
 
     def evaluated() -> tuple[dict[str, float], dict[str, Any]]:
         held_out = data.batches("eval", recipe.batch_size, seed=0)
-        logs = evaluate(spread(held_out, strategy), recipe.eval_batches)
-        return logs, {k: v for look in evaluators for k, v in look().items()}
+        with learner.averaged():
+            logs = evaluate(spread(held_out, strategy), recipe.eval_batches)
+            shown = {k: v for look in evaluators for k, v in look().items()}
+        learner.watched(logs[recipe.watch])
+        return logs, shown
 
     with Signals() as signals, journal.live(progress.step):
         while progress.step < recipe.steps:

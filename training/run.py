@@ -234,6 +234,9 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
         prepared.codec.save(run.run_dir / "codec")
     if weights is not None:
         init_from(weights, model, journal)
+        for variable in learner.state.get("average", ()):
+            if fits(weights, variable):
+                variable.assign(weights[variable.path])
     journal.say(
         f"{run.model} {run.preset}: {model.count_params():,} parameters, "
         f"{chosen.num_replicas_in_sync} replica(s), {run.precision}, "

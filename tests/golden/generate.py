@@ -61,11 +61,12 @@ def learner_of(name: str, config: Any, *, seed: int = 0, compile: bool = False) 
 
     from kmodels.core import zoo
     from training import recipes
-    from training.config import Run, Schedule
+    from training.config import Run
+    from training.optimization import Constant
 
     keras.utils.set_random_seed(seed)
     model = zoo.load(name).build(config)
-    recipe = dataclasses.replace(recipes.load(name).recipe(config), schedule=Schedule())
+    recipe = dataclasses.replace(recipes.load(name).recipe(config), schedule=Constant())
     run = Run(
         model=name,
         preset="tiny",

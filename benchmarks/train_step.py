@@ -63,10 +63,10 @@ def ours(*, lanes: bool = True) -> tuple[peers.Job, str]:
     import tensorflow as tf
 
     from kmodels import gpt
-    from training import step
-    from training.config import AdamW, Schedule
+    from training import optimizers, step
     from training.learners import gradient
     from training.objectives.next_token import next_token
+    from training.optimization import AdamW, Constant
 
     if not lanes:
         step._lanes = lambda batch: 1
@@ -76,7 +76,7 @@ def ours(*, lanes: bool = True) -> tuple[peers.Job, str]:
     learner = gradient.Gradient(
         model=model,
         objective=next_token,
-        optimizer=gradient.adamw(values, Schedule(), 2000, model),
+        optimizer=optimizers.make(values, Constant(), 2000, model),
         clip_norm=CLIP,
         micro_batches=1,
         compile=True,

@@ -25,7 +25,7 @@ import tensorflow as tf
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from training.files import digest, sync, write_atomically
+from training.files import digest, sync
 
 State = Mapping[str, Sequence[keras.Variable]]
 Tensors = dict[str, np.ndarray]
@@ -71,19 +71,19 @@ class Saver:
         self.folder, self.keep = folder, keep
         self.thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="saver")
         self.writing: concurrent.futures.Future[pathlib.Path] | None = None
-        self.last: int | None = None
+        self.last: Meta | None = None
         self.host: Tensors = {}
 
     def save(self, state: State, meta: Meta) -> None:
-        """Copies the variables as they are now and has them written; once for a step.
+        """Copies the variables as they are now and has them written; once for a meta.
 
         Raises:
             OSError: the save before this one failed; older checkpoints stay.
         """
-        if meta.step == self.last:
+        if meta == self.last:
             return
         self.wait()
-        self.host, self.last = copied(state, into=self.host), meta.step
+        self.host, self.last = copied(state, into=self.host), meta
         self.writing = self.thread.submit(write, self.folder, self.host, meta, keep=self.keep)
 
     def check(self) -> None:
@@ -136,16 +136,12 @@ def copied(state: State, *, into: Tensors | None = None) -> Tensors:
 def write(folder: pathlib.Path, tensors: Tensors, meta: Meta, *, keep: int = 2) -> pathlib.Path:
     """Writes the checkpoint of a step and removes all but the newest `keep` and the best.
 
-    Where the step has one already, its tensors are these, and only the meta is written.
+    One of the same step, from before that step's evaluation, is replaced.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; older checkpoints stay.
     """
     final = folder / f"{meta.step:08d}"
-    if final.exists():
-        sha256 = json.loads((final / "meta.json").read_text())["sha256"]
-        write_atomically(final / "meta.json", to_json(dataclasses.replace(meta, sha256=sha256)))
-        return final
     part = folder / f"{final.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -156,6 +152,8 @@ def write(folder: pathlib.Path, tensors: Tensors, meta: Meta, *, keep: int = 2) 
         (part / "meta.json").write_text(to_json(meta))
         for path in (file, part / "meta.json", part):
             sync(path)
+        if final.exists():
+            shutil.rmtree(final)
         part.rename(final)
         sync(folder)
     except BaseException:
@@ -228,8 +226,13 @@ def read(checkpoint: pathlib.Path) -> tuple[Meta, dict[str, Any]]:
 
 
 def model_weights(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's part of a checkpoint's tensors, by variable path."""
-    return {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
+    """The model's part of a checkpoint's tensors, by variable path; averaged where there is one."""
+    return {
+        name.removeprefix(group): value
+        for group in ("model/", "average/")
+        for name, value in tensors.items()
+        if name.startswith(group)
+    }
 
 
 def _named(state: State) -> dict[str, keras.Variable]:

@@ -3,9 +3,9 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-Precision = Literal["float32", "mixed_bfloat16"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 StrategyName = Literal["auto", "one", "mirrored", "multi_worker"]
 Switch = Literal["auto", "on", "off"]
 
@@ -20,55 +20,30 @@ def check(holds: bool, name: str, given: Any, must: str) -> None:
         raise UserError(f"{name} is {given}; it must {must}.")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AdamW:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+class OptimizerChoice(Protocol):
+    """What every optimizer of `training.optimization` has; `kind` says which it is."""
 
-    Attributes:
-        learning_rate: Peak rate; the schedule scales it.
-        beta_1: Decay of the mean gradient.
-        beta_2: Decay of the mean squared gradient.
-        epsilon: Added to the root of the mean square.
-        weight_decay: Rate of decay, times the learning rate.
-        decay: "matrices" spares biases, gains and other vectors.
-        clip_norm: Largest global norm of the gradient of the whole batch; None does not clip.
-    """
+    @property
+    def kind(self) -> str: ...
 
-    learning_rate: float = 1e-3
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-    decay: Literal["all", "matrices"] = "matrices"
-    clip_norm: float | None = None
+    @property
+    def learning_rate(self) -> float: ...
 
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "epsilon", "clip_norm"):
-            value = getattr(self, name)
-            check(value is None or value > 0, f"optimizer.{name}", value, "be above 0")
-        for name in ("beta_1", "beta_2"):
-            value = getattr(self, name)
-            check(0 <= value < 1, f"optimizer.{name}", value, "lie in [0, 1)")
-        check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "be at least 0")
+    @property
+    def weight_decay(self) -> float: ...
+
+    @property
+    def decay(self) -> Literal["all", "matrices"]: ...
+
+    @property
+    def clip_norm(self) -> float | None: ...
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """The learning rate over the steps, as a share of its peak.
+class ScheduleChoice(Protocol):
+    """What every schedule of `training.optimization` has; `kind` says which it is."""
 
-    Attributes:
-        kind: "constant", or "cosine" from the peak to `final` at the last step.
-        warmup_steps: Linear rise over this many first steps.
-        final: Share of the peak at the last step, in [0, 1].
-    """
-
-    kind: Literal["constant", "cosine"] = "constant"
-    warmup_steps: int = 0
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        check(self.warmup_steps >= 0, "schedule.warmup_steps", self.warmup_steps, "be at least 0")
-        check(0 <= self.final <= 1, "schedule.final", self.final, "lie in [0, 1]")
+    @property
+    def kind(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,14 +80,16 @@ class Recipe:
         xla: Whether compiling pays for this paper where `--compile=auto`.
         loss_limit: How many times its running level the loss may reach before the run stops
             itself; None lets it climb. See `training.guards`.
+        average_half_life: Examples after which a weight counts half in the averaged weights, which
+            are then what is evaluated and exported; None averages nothing.
     """
 
     data: str
     codec: TextCodecChoice
     learner: str
     objective: str
-    optimizer: AdamW
-    schedule: Schedule
+    optimizer: OptimizerChoice
+    schedule: ScheduleChoice
     batch_size: int
     micro_batches: int = 1
     steps: int
@@ -124,10 +101,13 @@ class Recipe:
     watch: str = "loss"
     xla: bool = True
     loss_limit: float | None = 100.0
+    average_half_life: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches", "keep"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
+        half = self.average_half_life
+        check(half is None or half >= 1, "average_half_life", half, "be at least 1")
         for name in ("eval_every", "save_every"):
             value = getattr(self, name)
             multiple = value >= 1 and value % self.log_every == 0

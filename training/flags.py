@@ -7,7 +7,7 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
@@ -15,23 +15,31 @@ import tyro
 from kmodels.core import zoo
 from training import recipes
 from training.config import (
-    AdamW,
+    OptimizerChoice,
     Precision,
     Recipe,
-    Schedule,
+    ScheduleChoice,
     StrategyName,
     Switch,
     TextCodecChoice,
     UserError,
     check,
 )
+from training.optimization import OPTIMIZERS, SCHEDULES
 
 C = TypeVar("C")
+R = TypeVar("R", bound=OptimizerChoice)
+S = TypeVar("S", bound=ScheduleChoice)
 Bare = tyro.conf.FlagCreatePairsOff[bool]
 
 
+def _kinds(part: str, kinds: Iterable[str]) -> Any:
+    """For --help: the names that `--part.kind` may have."""
+    return tyro.conf.arg(help=f"--{part}.kind=NAME picks another: {', '.join(kinds)}.")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(Generic[C]):
+class Flags(Generic[C, R, S]):
     """Trains a paper's model, exports it, and says how to serve it. The same command resumes.
 
     Attributes:
@@ -45,7 +53,8 @@ class Flags(Generic[C]):
         strategy: Which devices train.
         replicas: Local replicas; default every GPU, one on a CPU.
         spawn: Worker processes to start on this machine, as a cluster of their own.
-        precision: float32, or bfloat16 computation over float32 weights.
+        precision: float32, or bfloat16 or float16 computation over float32 weights; float16 comes
+            with dynamic loss scaling.
         compile: XLA around the step; auto follows the recipe.
         run_dir: Where the run is written; default runs/MODEL-PRESET-DATA.
         export_dir: Where MODEL/VERSION is published.
@@ -57,6 +66,8 @@ class Flags(Generic[C]):
         eval_batches: Batches in one evaluation.
         keep: Newest checkpoints that stay, besides the best.
         micro_batches: Parts a replica's batch is cut into, to save memory.
+        average_half_life: Examples after which a weight counts half in the averaged weights, which
+            are then evaluated and exported.
         loss_limit: How many times its running level the loss may reach before the run stops
             itself; None lets it climb.
         journals: What is written beside logs.jsonl and samples/: any of csv, tensorboard, wandb,
@@ -88,6 +99,7 @@ class Flags(Generic[C]):
     eval_batches: int
     keep: int = 2
     micro_batches: int = 1
+    average_half_life: int | None = None
     loss_limit: float | None
     journals: str = "csv,tensorboard"
     profile: str | None = None
@@ -96,8 +108,8 @@ class Flags(Generic[C]):
     dry_run: Bare = False
     config: tyro.conf.FlagConversionOff[C]
     codec: TextCodecChoice
-    optimizer: AdamW
-    schedule: Schedule
+    optimizer: tyro.conf.FlagConversionOff[Annotated[R, _kinds("optimizer", OPTIMIZERS)]]
+    schedule: tyro.conf.FlagConversionOff[Annotated[S, _kinds("schedule", SCHEDULES)]]
 
     def recipe(self, base: Recipe) -> Recipe:
         """The recipe with what was given on the command line."""
@@ -111,7 +123,7 @@ class _ConfigOnly(Generic[C]):
     config: tyro.conf.FlagConversionOff[C]
 
 
-def parse(argv: Sequence[str]) -> tuple[Flags[Any], Recipe]:
+def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any], Recipe]:
     """Flags and the recipe they override.
 
     Raises:
@@ -130,18 +142,14 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any], Recipe]:
             add_help=False,
         )
         config = only.config
-    base = recipes.load(model).recipe(config)
+    base = _with_kinds(argv, recipes.load(model).recipe(config))
     shared = {f.name for f in dataclasses.fields(Flags)}
     shared &= {f.name for f in dataclasses.fields(Recipe)}
     given = {name: getattr(base, name) for name in shared}
-    flags: Flags[Any] = Flags(model=model, preset=preset, config=config, **given)
+    flags: Flags[Any, Any, Any] = Flags(model=model, preset=preset, config=config, **given)
     _check_names(argv, flags)
-    flags = tyro.cli(
-        Flags[kind],  # type: ignore[valid-type]
-        prog="python -m training.run",
-        args=list(argv),
-        default=flags,
-    )
+    whole: Any = Flags[kind, type(base.optimizer), type(base.schedule)]  # type: ignore[valid-type,misc]
+    flags = tyro.cli(whole, prog="python -m training.run", args=list(argv), default=flags)
     _check_values(flags)
     return flags, flags.recipe(base)
 
@@ -180,7 +188,30 @@ def _preset(argv: Sequence[str]) -> tuple[str, str, Any]:
     return known.model, preset, paper.PRESETS[preset]
 
 
-def _check_names(argv: Sequence[str], flags: Flags[Any]) -> None:
+def _with_kinds(argv: Sequence[str], recipe: Recipe) -> Recipe:
+    """The recipe, its optimizer and schedule of the kinds that were given.
+
+    Another kind than the recipe's comes with its own defaults; the recipe's numbers would mean
+    something else there.
+    """
+
+    def chosen(part: str, kinds: Mapping[str, Any]) -> Any:
+        default = getattr(recipe, part)
+        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        first.add_argument(f"--{part}.kind", dest="kind", default=default.kind)
+        kind = first.parse_known_args(argv)[0].kind
+        if kind not in kinds:
+            raise UserError(zoo.unknown(f"--{part}.kind", kind, list(kinds)))
+        return default if kind == default.kind else kinds[kind]()
+
+    return dataclasses.replace(
+        recipe,
+        optimizer=chosen("optimizer", OPTIMIZERS),
+        schedule=chosen("schedule", SCHEDULES),
+    )
+
+
+def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any]) -> None:
     """Raises UserError for a flag that does not exist; the message names the nearest."""
     names = ["help"]
     for field in dataclasses.fields(flags):
@@ -193,10 +224,12 @@ def _check_names(argv: Sequence[str], flags: Flags[Any]) -> None:
         if name.startswith("--") and name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise UserError(f"There is no flag {name}.{hint} --help lists them all.")
+            kind = getattr(getattr(flags, name[2:].split(".")[0], None), "kind", None)
+            where = f" where the kind is {kind}" if kind and "." in name else ""
+            raise UserError(f"There is no flag {name}{where}.{hint} --help lists them all.")
 
 
-def _check_values(flags: Flags[Any]) -> None:
+def _check_values(flags: Flags[Any, Any, Any]) -> None:
     """Raises UserError for values that no type can rule out."""
     check(0 <= flags.seed < 2**32, "seed", flags.seed, "lie in [0, 2^32)")
     check(

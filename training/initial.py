@@ -146,8 +146,18 @@ def _tensors_in(file: pathlib.Path) -> int:
     return len(names)
 
 
-def take(source: Source, model: keras.Model, say: Callable[[str], None]) -> None:
-    """Sets the weights that fit; says which do not, why, and what was left there."""
+def take(
+    source: Source,
+    model: keras.Model,
+    say: Callable[[str], None],
+    *,
+    average: Sequence[keras.Variable] = (),
+) -> None:
+    """Sets the weights that fit; says which do not, why, and what was left there.
+
+    Args:
+        average: The averaged weights, which begin with the same values.
+    """
     used: set[str] = set()
     for variable in model.weights:
         name = source.name_of(variable.path)
@@ -158,6 +168,9 @@ def take(source: Source, model: keras.Model, say: Callable[[str], None]) -> None
         else:
             why = "not there" if there is None else f"of shape {tuple(there.shape)} there"
             say(f"{variable.path} {tuple(variable.shape)} keeps its initial values: it is {why}.")
+    for variable in average:
+        if source.fits(variable):
+            variable.assign(np.asarray(source.tensors[source.name_of(variable.path)]))
     left = sorted(source.tensors.keys() - used)
     say(
         f"--init-from: {len(used)} of {len(model.weights)} tensors were taken"

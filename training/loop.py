@@ -17,7 +17,12 @@ from training.strategy import exchange, spread
 
 
 class Learner(Protocol):
-    """How parameters move. Both steps run in a replica's context and give logs with a weight."""
+    """How parameters move.
+
+    Both steps run in a replica's context and give logs with a weight. Within `averaged()` the
+    model has the weights that evaluations and exports use. `watched` is called after each
+    evaluation, in every worker alike.
+    """
 
     @property
     def model(self) -> keras.Model: ...
@@ -25,6 +30,10 @@ class Learner(Protocol):
     def train_step(self, batch: step.Batch) -> step.Logs: ...
 
     def eval_step(self, batch: step.Batch) -> step.Logs: ...
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]: ...
+
+    def watched(self, value: float) -> None: ...
 
     @property
     def state(self) -> Mapping[str, Sequence[keras.Variable]]: ...
@@ -120,6 +129,7 @@ def train(
             if seen is not None:
                 guard.eval(progress.step, seen[0])
                 journal.eval(progress.step, *seen)
+                learner.watched(seen[0][recipe.watch])
                 if progress.improved(seen[0][recipe.watch]):
                     save()
             if progress.step % recipe.save_every == 0 or progress.step == recipe.steps:
@@ -189,23 +199,21 @@ def evaluation(
     def look(asked: Callable[[], int] = lambda: 0) -> Seen | None:
         iterator = spread(data.batches(split, recipe.batch_size, seed=0), strategy)
         sums: dict[str, float] = {}
-        for first in range(0, recipe.eval_batches, recipe.log_every):
-            if asked():
-                return None
-            logs = many(iterator, min(recipe.log_every, recipe.eval_batches - first))
-            weight = logs[step.WEIGHT]
-            for name, value in logs.items():
-                sums[name] = sums.get(name, 0.0) + (
-                    value if name == step.WEIGHT else value * weight
-                )
-        total = sums[step.WEIGHT]
-        means = {n: v if n == step.WEIGHT else v / total for n, v in sums.items()}
         shown: dict[str, Any] = {}
-        for evaluator in evaluators:
-            if asked():
-                return None
-            shown |= evaluator()
-        return means, shown
+        with learner.averaged():
+            for first in range(0, recipe.eval_batches, recipe.log_every):
+                if asked():
+                    return None
+                logs = many(iterator, min(recipe.log_every, recipe.eval_batches - first))
+                for name, value in logs.items():
+                    part = value if name == step.WEIGHT else value * logs[step.WEIGHT]
+                    sums[name] = sums.get(name, 0.0) + part
+            for evaluator in evaluators:
+                if asked():
+                    return None
+                shown |= evaluator()
+        total = sums[step.WEIGHT]
+        return {n: v if n == step.WEIGHT else v / total for n, v in sums.items()}, shown
 
     return look
 

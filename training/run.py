@@ -250,7 +250,7 @@ def learner_of(run: Run, chosen: Any) -> Any:
 
 def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> Any:
     """Makes the learner, and the journal beside it, and trains; gives the loop's progress."""
-    from training import initial, loop, recipes, strategy
+    from training import checkpoints, initial, loop, recipes, strategy
     from training.journal import Journal
 
     strategy.check_divides(run.recipe.batch_size, chosen, run.recipe.micro_batches)
@@ -258,14 +258,15 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
     module = recipes.load(run.model)
     learner = learner_of(run, chosen)
     model = learner.model
-    fresh = run.init_from is not None and not (run.run_dir / "checkpoints").exists()
-    source = initial.read(run, model) if fresh else None
+    begun = checkpoints.everything(run.run_dir / "checkpoints")
+    source = initial.read(run, model) if run.init_from is not None and not begun else None
     chief = strategy.is_chief(chosen)
     journal = Journal(run, unit=module.UNIT, console=console, writes=chief)
     if chief:
         prepared.codec.save(run.run_dir / "codec")
     if source is not None:
-        initial.take(source, model, journal.say)
+        average = learner.state.get("average", ())
+        initial.take(source, model, journal.say, average=average)
     journal.say(
         f"{run.model} {run.preset}: {model.count_params():,} parameters, "
         f"{chosen.num_replicas_in_sync} replica(s), {run.precision}, "

@@ -7,6 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from training.averages import Average
+from training.loss_scale import LossScale
+
 Batch = dict[str, tf.Tensor]
 Logs = dict[str, tf.Tensor]
 Part = tuple[list[tf.Tensor], Logs]  # gradients and logs of some rows
@@ -23,11 +26,15 @@ def descend(
     clip_norm: float | None = None,
     micro_batches: int = 1,
     compile: bool = False,
+    average: Average | None = None,
+    loss_scale: LossScale | None = None,
 ) -> Logs:
     """One step down the gradient of the global batch's mean loss.
 
     Called in a replica's context with that replica's part of the batch. The gradients of all
-    replicas are summed, each by its share of the weight, then clipped, then applied.
+    replicas are summed, each by its share of the weight, then freed of the loss scale, then
+    clipped, then applied. A step whose summed gradient is not finite is skipped where there is a
+    loss scale: weights, optimizer and average stay as they are.
 
     XLA takes forward and backward, and the update too where there is one replica: collectives
     cannot be compiled on every device.
@@ -37,25 +44,37 @@ def descend(
             over this part, `logs["weight"]` says over how much.
         clip_norm: Largest global norm; None does not clip.
         micro_batches: Parts the batch is cut into by row, one after another, to save memory.
+        average: Follows the weights.
+        loss_scale: What the loss is multiplied with before its gradient is taken.
 
     Returns:
-        The logs of this part, with the loss.
+        The logs of this part, with the loss, and "loss_scale" where there is one.
     """
     alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
     variables = model.trainable_variables
+    scale = None if loss_scale is None else tf.identity(loss_scale.scale)
 
     def gradients_of(part: Batch) -> Part:
         with tf.GradientTape() as tape:
             loss, logs = objective(model, part, training=True)
-        gradients = tape.gradient(loss, [v.value for v in variables])
+            scaled = loss if scale is None else loss * scale
+        gradients = tape.gradient(scaled, [v.value for v in variables])
         return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **logs}
+
+    def move(gradients: list[tf.Tensor]) -> None:
+        _apply(optimizer, gradients, variables, clip_norm)
+        if average is not None:
+            average.update()
 
     def update(parts: list[Part]) -> Logs:
         gradients, logs = _weighted_sum(parts)
         if not alone:
             gradients = _reduced(gradients, logs[WEIGHT])
-        _apply(optimizer, gradients, variables, clip_norm)
-        return logs
+        if loss_scale is None:
+            move(gradients)
+            return logs
+        _move_if_finite(move, [g / scale for g in gradients], loss_scale)
+        return {**logs, "loss_scale": scale}
 
     compute = tf.function(gradients_of, jit_compile=True) if compile else gradients_of
     parts: list[Part] = []
@@ -119,6 +138,27 @@ def _apply(
         gradients = [g * scale for g in gradients]
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     optimizer.apply([g / replicas for g in gradients] if replicas > 1 else gradients, variables)
+
+
+def _move_if_finite(
+    move: Callable[[list[tf.Tensor]], None], gradients: list[tf.Tensor], loss_scale: LossScale
+) -> None:
+    """Calls `move` in every replica's context, or in none."""
+    finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+
+    def everywhere(
+        strategy: tf.distribute.Strategy, gradients: list[tf.Tensor], finite: tf.Tensor
+    ) -> None:
+        def moved() -> tf.Tensor:
+            strategy.extended.call_for_each_replica(move, args=(gradients,))
+            return tf.constant(True)
+
+        # A branch may merge replicas only if the whole condition stands above them.
+        alike = strategy.experimental_local_results(finite)[0]
+        tf.cond(alike, moved, lambda: tf.constant(False))
+        loss_scale.update(alike)
+
+    tf.distribute.get_replica_context().merge_call(everywhere, args=(gradients, finite))
 
 
 def repeat(step: Callable[[Batch], Logs], strategy: tf.distribute.Strategy) -> Any:

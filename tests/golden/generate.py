@@ -74,14 +74,15 @@ def learner_of(
 
     from kmodels.core import zoo
     from training import recipes
-    from training.config import Run, Schedule
+    from training.config import Run
+    from training.optimization import Constant
 
     keras.utils.set_random_seed(seed)
     model = zoo.load(name).build(config)
     recipe = recipes.load(name).recipe(config)
     if clip_norm is not None:
         changes["optimizer"] = dataclasses.replace(recipe.optimizer, clip_norm=clip_norm)
-    recipe = dataclasses.replace(recipe, schedule=Schedule(), **changes)
+    recipe = dataclasses.replace(recipe, schedule=Constant(), **changes)
     run = Run(
         model=name,
         preset="tiny",

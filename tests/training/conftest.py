@@ -11,6 +11,7 @@ import pytest
 
 from kmodels import gpt
 from training import config as values
+from training import optimization
 from training.data.windows import TokenWindows
 from training.learners import gradient
 from training.objectives.next_token import next_token
@@ -32,8 +33,8 @@ def make_run(tmp_path: pathlib.Path) -> Callable[..., values.Run]:
             "codec": values.TextCodecChoice(),
             "learner": "gradient",
             "objective": "next_token",
-            "optimizer": values.AdamW(learning_rate=1e-2, clip_norm=1.0),
-            "schedule": values.Schedule(),
+            "optimizer": optimization.AdamW(learning_rate=1e-2, clip_norm=1.0),
+            "schedule": optimization.Constant(),
             "batch_size": 4,
             "steps": 6,
             "log_every": 2,

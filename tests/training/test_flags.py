@@ -7,7 +7,7 @@ import time
 import pytest
 
 from kmodels import gpt
-from training import config, flags
+from training import config, flags, optimization
 
 
 def parsed(*argv):
@@ -67,6 +67,38 @@ def test_every_part_can_be_overridden_with_its_own_type():
     assert (given.precision, given.compile, given.strategy) == ("mixed_bfloat16", "off", "one")
 
 
+def test_another_kind_comes_with_its_own_defaults_and_fields():
+    _, base = parsed()
+    _, recipe = parsed(
+        "--optimizer.kind=lars", "--optimizer.momentum=0.8",
+        "--schedule.kind", "step", "--schedule.boundaries", "10", "20",
+    )  # fmt: skip
+    assert recipe.optimizer == optimization.LARS(momentum=0.8)
+    assert recipe.schedule == optimization.Step(boundaries=(10, 20))
+    assert parsed("--optimizer.kind=adamw", "--schedule.kind=cosine")[1] == base
+    _, looks = parsed("--optimizer.kind=sgd", "--optimizer.nesterov=True")
+    assert looks.optimizer == optimization.SGD(nesterov=True)
+
+
+def test_every_kind_can_be_chosen_as_it_stands():
+    _, base = parsed()
+    for part in ("optimizer", "schedule"):
+        for name, kind in getattr(optimization, f"{part.upper()}S").items():
+            _, recipe = parsed(f"--{part}.kind={name}")
+            same = name == getattr(base, part).kind
+            assert getattr(recipe, part) == (getattr(base, part) if same else kind())
+
+
+def test_help_shows_the_chosen_kind_and_names_the_others(training_main):
+    ended = training_main(
+        "--model=gpt", "--optimizer.kind=sgd", "--schedule.kind=plateau", "--help"
+    )
+    assert ended.status == 0
+    for word in ("--optimizer.nesterov", "--schedule.patience", "adafactor", "inverse_sqrt"):
+        assert word in ended.output
+    assert "--optimizer.beta-1" not in ended.output
+
+
 def test_the_recipe_follows_the_overridden_config():
     _, small = flags.parse(["--model=gpt", "--preset=gpt2-small"])
     _, large = flags.parse(["--model=gpt", "--preset=gpt2-small", "--config.depth=48"])
@@ -104,6 +136,23 @@ def test_the_recipe_follows_the_overridden_config():
         (["--model=gpt", "--optimizer.learning-rate=-1"], ["learning_rate", "-1"]),
         (["--model=gpt", "--optimizer.beta-1=1.5"], ["beta_1", "1.5"]),
         (["--model=gpt", "--optimizer.clip-norm=0"], ["clip_norm", "0"]),
+        (["--model=gpt", "--optimizer.kind=larz"], ["'larz'. Did you mean 'lars'?", "adafactor"]),
+        (["--model=gpt", "--optimizer.kind"], ["--optimizer.kind"]),
+        (["--model=gpt", "--schedule.kind=cosin"], ["'cosin'. Did you mean 'cosine'?", "plateau"]),
+        (
+            ["--model=gpt", "--optimizer.momentum=1"],
+            ["--optimizer.momentum where the kind is adamw"],
+        ),
+        (
+            ["--model=gpt", "--optimizer.kind=sgd", "--optimizer.beta-1=0.9"],
+            ["--optimizer.beta-1 where the kind is sgd. Did you mean --optimizer."],
+        ),
+        (
+            ["--model=gpt", "--schedule.patience=3"],
+            ["--schedule.patience where the kind is cosine"],
+        ),
+        (["--model=gpt", "--optimizer.kind=sgd", "--optimizer.momentum=2"], ["momentum is 2.0"]),
+        (["--model=gpt", "--average-half-life=0"], ["average_half_life is 0", "at least 1"]),
         (["--model=gpt", "--schedule.warmup-steps=-5"], ["warmup_steps", "-5"]),
         (["--model=gpt", "--seed=-1"], ["seed", "-1"]),
         (["--model=gpt", "--steps"], ["--steps"]),

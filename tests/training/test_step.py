@@ -111,9 +111,8 @@ REPLICAS = """
 import json, sys
 import keras, numpy as np, tensorflow as tf
 from kmodels import gpt
-from training import step, strategy
-from training.config import AdamW, Schedule
-from training.learners.gradient import adamw
+from training import optimizers, step, strategy
+from training.optimization import AdamW, Constant
 from training.objectives.next_token import next_token
 
 CONFIG = gpt.Config(vocab=11, context=6, depth=2, heads=2, width=8, bias=False, dropout=0.0)
@@ -137,7 +136,7 @@ def trained(chosen, objective, count=10, rate=None, **options):
         model = gpt.build(CONFIG)
         if rate is None:
             values = AdamW(learning_rate=1e-2, weight_decay=0.1)
-            optimizer = adamw(values, Schedule(), 10, model)
+            optimizer = optimizers.make(values, Constant(), 10, model)
         else:
             optimizer = keras.optimizers.SGD(rate)
             optimizer.build(model.trainable_variables)

@@ -1,11 +1,15 @@
 """The common rule: one objective, one optimizer, down the gradient."""
 
+import contextlib
 import dataclasses
 
 import keras
 import tensorflow as tf
 
-from training.config import AdamW, Run, Schedule
+from training import optimizers
+from training.averages import Average
+from training.config import Run
+from training.loss_scale import LossScale
 from training.step import Batch, Logs, Objective, descend
 
 
@@ -19,6 +23,8 @@ class Gradient:
     clip_norm: float | None
     micro_batches: int
     compile: bool
+    average: Average | None = None
+    loss_scale: LossScale | None = None
 
     def train_step(self, batch: Batch) -> Logs:
         rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # of this step, so before it
@@ -30,6 +36,8 @@ class Gradient:
             clip_norm=self.clip_norm,
             micro_batches=self.micro_batches,
             compile=self.compile,
+            average=self.average,
+            loss_scale=self.loss_scale,
         )
         return {**logs, "learning_rate": rate}
 
@@ -40,58 +48,30 @@ class Gradient:
 
         return tf.function(forward, jit_compile=True)(batch) if self.compile else forward(batch)
 
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        return self.average.swapped() if self.average else contextlib.nullcontext()
+
+    def watched(self, value: float) -> None:
+        self.optimizer.rate.watched(value)
+
     @property
     def state(self) -> dict[str, list[keras.Variable]]:
-        return {"model": self.model.variables, "optimizer": self.optimizer.variables}
+        groups = {"model": self.model.variables, "optimizer": self.optimizer.variables}
+        more = {"average": self.average, "loss_scale": self.loss_scale}
+        return {**groups, **{name: part.variables for name, part in more.items() if part}}
 
 
 def make(model: keras.Model, objective: Objective, run: Run) -> Gradient:
     """The learner of a run, its optimizer's variables created."""
     recipe = run.recipe
-    optimizer = adamw(recipe.optimizer, recipe.schedule, recipe.steps, model)
+    half_life, batch_size = recipe.average_half_life, recipe.batch_size
     return Gradient(
         model=model,
         objective=objective,
-        optimizer=optimizer,
+        optimizer=optimizers.make(recipe.optimizer, recipe.schedule, recipe.steps, model),
         clip_norm=recipe.optimizer.clip_norm,
         micro_batches=recipe.micro_batches,
         compile=run.compile,
+        average=Average(model, half_life=half_life, batch_size=batch_size) if half_life else None,
+        loss_scale=LossScale() if run.precision == "mixed_float16" else None,
     )
-
-
-def adamw(
-    values: AdamW, schedule: Schedule, steps: int, model: keras.Model
-) -> keras.optimizers.Optimizer:
-    """Keras's AdamW, built on the model's variables."""
-    optimizer = keras.optimizers.AdamW(
-        learning_rate=Rate(values.learning_rate, schedule, steps),
-        beta_1=values.beta_1,
-        beta_2=values.beta_2,
-        epsilon=values.epsilon,
-        weight_decay=values.weight_decay,
-        name="adamw",
-    )
-    if values.decay == "matrices":
-        vectors = [v for v in model.trainable_variables if len(v.shape) < 2]
-        optimizer.exclude_from_weight_decay(var_list=vectors)
-    optimizer.build(model.trainable_variables)
-    return optimizer
-
-
-class Rate(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate at a step, the first being 0."""
-
-    def __init__(self, peak: float, schedule: Schedule, steps: int) -> None:
-        super().__init__()
-        self.peak, self.schedule, self.steps = peak, schedule, steps
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        step = tf.cast(step, tf.float32)
-        warmup = float(self.schedule.warmup_steps)
-        rising = (step + 1) / (warmup + 1)
-        if self.schedule.kind == "constant":
-            return self.peak * tf.minimum(rising, 1.0)
-        done = tf.clip_by_value((step - warmup) / max(self.steps - warmup, 1.0), 0.0, 1.0)
-        final = self.schedule.final
-        falling = final + (1 - final) * 0.5 * (1 + tf.cos(3.141592653589793 * done))
-        return self.peak * tf.where(step < warmup, rising, falling)

@@ -10,10 +10,11 @@ from typing import Any
 from kmodels import gpt
 from kmodels.core import zoo
 from kmodels.core.codecs.text import TextCodec
-from training.config import AdamW, Recipe, Schedule, TextCodecChoice, UserError
+from training.config import Recipe, TextCodecChoice, UserError
 from training.data import windows
 from training.evaluators import text_sample
 from training.loop import Evaluator
+from training.optimization import AdamW, Cosine
 from training.recipes import Prepared
 
 UNIT = "tokens"
@@ -44,7 +45,7 @@ def _small(config: gpt.Config) -> Recipe:
         learner="gradient",
         objective="next_token",
         optimizer=AdamW(learning_rate=1e-3, beta_2=0.99, weight_decay=0.1, clip_norm=1.0),
-        schedule=Schedule(kind="cosine", warmup_steps=100, final=0.1),
+        schedule=Cosine(warmup_steps=100, final=0.1),
         batch_size=8 if tiny else 12,
         steps=40 if tiny else 2000,
         log_every=10 if tiny else 25,
@@ -64,7 +65,7 @@ def _large(config: gpt.Config) -> Recipe:
         learner="gradient",
         objective="next_token",
         optimizer=AdamW(learning_rate=peak, beta_2=0.95, weight_decay=0.1, clip_norm=1.0),
-        schedule=Schedule(kind="cosine", warmup_steps=200, final=0.1),
+        schedule=Cosine(warmup_steps=200, final=0.1),
         batch_size=8,
         steps=10_000,
         log_every=5,

@@ -16,9 +16,8 @@ class LossScale:
     """
 
     def __init__(self) -> None:
-        with keras.name_scope("loss_scale"):
-            self.scale = keras.Variable(INITIAL, name="scale", dtype="float32", trainable=False)
-            self.good = keras.Variable(0, name="good_steps", dtype="int32", trainable=False)
+        self.scale = keras.Variable(INITIAL, name="scale", dtype="float32", trainable=False)
+        self.good = keras.Variable(0, name="good_steps", dtype="int32", trainable=False)
         self.variables = [self.scale, self.good]
 
     def update(self, finite: tf.Tensor) -> None:

@@ -1,5 +1,6 @@
 """Averaged weights: what they are, where they are used, and that nothing else moves."""
 
+import functools
 import io
 import pathlib
 
@@ -105,12 +106,17 @@ def test_evaluations_samples_and_exports_use_the_average(
     assert f'"loss": {loss}' in (run.run_dir / "logs.jsonl").read_text().splitlines()[-1]
 
 
-def test_an_interrupted_run_keeps_its_average_to_the_bit(
-    make_run, make_learner, data, tmp_path, same_tensors
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_an_interrupted_run_keeps_average_and_scale_to_the_bit(
+    make_run, make_learner, data, tmp_path, same_tensors, float32_again, precision
 ):
-    whole = make_run(average_half_life=HALF_LIFE, dropout=0.5, run_dir=tmp_path / "whole")
+    keras.config.set_dtype_policy(precision)
+    make_run = functools.partial(
+        make_run, average_half_life=HALF_LIFE, dropout=0.5, precision=precision
+    )
+    whole = make_run(run_dir=tmp_path / "whole")
     trained(whole, make_learner, data, lambda model: {})
-    cut = make_run(average_half_life=HALF_LIFE, dropout=0.5, run_dir=tmp_path / "cut")
+    cut = make_run(run_dir=tmp_path / "cut")
 
     def fail(model):
         raise OSError("interrupted")

@@ -12,7 +12,7 @@ import pytest
 import rich.console
 import tensorflow as tf
 
-from training import checkpoints, loop
+from training import checkpoints, loop, optimization
 from training.config import UserError
 from training.journal import Journal
 
@@ -98,6 +98,28 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(make_run, train, tmp_path
     ends = [run.run_dir / "checkpoints" / "00000008" for run in (plain, cut)]
     assert same_tensors(*ends)
     assert steps_of(cut, "train") == steps_of(plain, "train")
+
+
+def test_a_plateau_hears_of_every_evaluation_and_goes_on_exactly(
+    make_run, train, tmp_path, same_tensors
+):
+    schedule = optimization.Plateau(factor=0.5, patience=1, min_delta=100.0)
+    plain, cut = (make_run(schedule=schedule, run_dir=tmp_path / name) for name in ("one", "two"))
+    train(plain)
+
+    def press():
+        signal.raise_signal(signal.SIGINT)
+        return {}
+
+    for _ in range(2):
+        with pytest.raises(loop.Interrupted):
+            train(cut, on=press)
+    train(cut)
+    ends = [run.run_dir / "checkpoints" / "00000006" for run in (plain, cut)]
+    assert same_tensors(*ends)
+    for step, share in ((4, 0.5), (6, 0.25)):
+        _, tensors = checkpoints.read(plain.run_dir / "checkpoints" / f"{step:08d}")
+        assert tensors["optimizer/adamw/plateau_share"] == share
 
 
 def damage(checkpoint: pathlib.Path) -> None:

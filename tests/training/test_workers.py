@@ -44,9 +44,9 @@ def start(bare, addresses):
     """Starts worker `index` of a cluster; ends what the test leaves running."""
     running = []
 
-    def begin(index, *argv):
+    def begin(index, *argv, before=""):
         process = subprocess.Popen(
-            [sys.executable, "-c", WORKER.format(bare=bare), *argv],
+            [sys.executable, "-c", WORKER.format(bare=bare + before), *argv],
             env={**os.environ, "TF_CONFIG": json.dumps(cluster.task(addresses, index))},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -91,6 +91,35 @@ def test_two_workers_train_as_one_process_and_only_the_chief_writes(
     assert weights.keys() == others.keys()
     for name, value in checkpoints.model_weights(weights).items():
         assert abs(value - checkpoints.model_weights(others)[name]).max() <= 1e-5, name
+
+
+OVERFLOWING = "from training import loss_scale\nloss_scale.INITIAL = 2.0**24\n"
+
+
+def test_two_workers_in_float16_skip_average_and_lower_the_rate_as_one_process(
+    start, commands, bare, tiny_argv, tmp_path
+):
+    argv = (
+        *tiny_argv, "--precision=mixed_float16", "--average-half-life=40", "--compile=on",
+        "--optimizer.kind=sgd", "--optimizer.learning-rate=0.1", "--schedule.kind=plateau",
+        "--schedule.patience=1", "--schedule.min-delta=9", "--schedule.factor=0.5", "--config.dropout=0", "--steps=30",
+        "--eval-every=10",
+    )  # fmt: skip
+    folders = [tmp_path / "alone", tmp_path / "both"]
+    ended = commands(*argv, f"--run-dir={folders[0]}", before=bare + OVERFLOWING)
+    assert ended.status == 0, ended.output
+    argv = (*argv, "--strategy=multi_worker", f"--run-dir={folders[1]}")
+    workers = [start(i, *argv, before=OVERFLOWING) for i in range(2)]
+    said = [worker.communicate(timeout=200)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], "".join(said)
+    one, two = (checkpoints.read(f / "checkpoints" / "00000030")[1] for f in folders)
+    assert one.keys() == two.keys()
+    for tensors in (one, two):
+        assert tensors["optimizer/sgd/iteration"] < 30, "some steps were skipped"
+        assert tensors["loss_scale/scale"] < 2.0**24
+        assert tensors["optimizer/sgd/plateau_share"] == 0.25
+    for name, value in checkpoints.model_weights(one).items():
+        assert abs(value - checkpoints.model_weights(two)[name]).max() <= 1e-2, name
 
 
 def test_a_worker_with_other_flags_stops_all(start, tiny_argv, refused_by, tmp_path):

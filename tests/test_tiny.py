@@ -79,7 +79,9 @@ def test_the_command_says_what_it_did_and_what_to_do_next(trained):
     assert re.search(r"^step 20  val loss \d\.\d{4}$", trained.output, re.M)
     assert "sample at step 40" in trained.output
     assert re.search(
-        r"^Trained to step 40 in \d+ s; best loss \d\.\d{4} at step \d+\.$", trained.output, re.M
+        r"^Trained to step 40 in \d+ s; best loss \d\.\d{4} at step \d+\. MFU \d+\.\d%\.$",
+        trained.output,
+        re.M,
     )
     assert f"Exported to {trained.version}." in trained.output
     assert (
@@ -93,6 +95,7 @@ def test_the_command_says_what_it_did_and_what_to_do_next(trained):
 def test_the_run_folder_holds_the_record(trained):
     assert {p.name for p in trained.run_dir.iterdir()} >= {
         "run.json", "logs.jsonl", "checkpoints", "codec", "tensorboard", "export.json",
+        "logs.csv", "machine.json", "samples", "report.html", "README.md",
     }  # fmt: skip
     entries = [
         json.loads(line) for line in (trained.run_dir / "logs.jsonl").read_text().splitlines()

@@ -320,7 +320,7 @@ def dry(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> 
         )
         place = pathlib.Path(folder)
         once = dataclasses.replace(
-            run, recipe=short, run_dir=place / "run", export_dir=place / "exports"
+            run, recipe=short, run_dir=place / "run", export_dir=place / "exports", journals=()
         )
         trained(once, prepared, chosen, console)
 

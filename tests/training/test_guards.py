@@ -4,6 +4,9 @@ import io
 import json
 import math
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -105,18 +108,20 @@ def rate(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("leap", "words"),
+    ("steps", "leap", "words"),
     [
-        # The 10th step's update, the 5th interval's last: its losses are still those from before.
-        ((9, 3e35), "weights or optimizer hold NaN or infinity after steps 9 to 10|steps 11 to 12"),
-        ((10, 1e5), "exploded: .* over steps 1[35] to 1[46]"),
+        (40, (10, 1e30), "loss is nan over steps 11 to 12"),
+        # The update of an interval's last step: its losses are still those from before.
+        (40, (9, 3e37), "weights or optimizer hold NaN or infinity after steps 9 to 10"),
+        (10, (9, 3e35), "loss is nan in the evaluation at step 10"),
+        (40, (10, 1e5), "exploded: .* over steps 1[35] to 1[46]"),
     ],
 )
 def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
-    make_run, make_learner, data, rate, leap, words
+    make_run, make_learner, data, rate, steps, leap, words
 ):
     rate(*leap)
-    run = make_run(steps=40, eval_every=4, save_every=2)
+    run = make_run(steps=steps, eval_every=4, save_every=2)
     journal = Journal(run, unit="tokens", console=rich.console.Console(file=io.StringIO()))
     with pytest.raises(guards.Diverged, match=words) as caught:
         loop.train(run, make_learner(run), data, journal, strategy=tf.distribute.get_strategy())
@@ -125,6 +130,36 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
     for kept in checkpoints.everything(run.run_dir / "checkpoints"):
         for name, value in load_file(kept / "state.safetensors").items():
             assert np.isfinite(value).all(), (kept, name)
+
+
+class Asked(Journal):
+    """A journal that a signal reaches at step 12."""
+
+    def train(self, step, logs, **more):
+        super().train(step, logs, **more)
+        if step == 12:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_saves_no_weights_that_are_past_hope(make_run, make_learner, data, rate):
+    rate(10, 1e30)
+    run = make_run(steps=40)
+    journal = Asked(run, unit="tokens", console=rich.console.Console(file=io.StringIO()))
+    with pytest.raises(guards.Diverged):
+        loop.train(run, make_learner(run), data, journal, strategy=tf.distribute.get_strategy())
+    assert checkpoints.everything(run.run_dir / "checkpoints")[-1].name == "00000010"
+
+
+def test_workers_stop_themselves_together(tiny_argv, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "training.run", *tiny_argv, "--compile=off", "--spawn=2",
+         "--optimizer.learning-rate=1e30", f"--run-dir={tmp_path / 'run'}"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout
+    sentence = "training.run: the run stopped itself, for loss is nan over steps 1 to 10;"
+    assert done.stdout.count(sentence) == 2
+    assert "another worker has ended" not in done.stdout and "Traceback" not in done.stdout
 
 
 def test_the_command_says_one_sentence_and_ends_with_status_1(commands, bare, tiny_argv, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import rich.console
 import tensorflow as tf
 
-from training import loop, speed, strategy
+from training import loop, speed, step
 from training.journal import Journal
 
 
@@ -40,16 +40,21 @@ def test_a_run_logs_its_speed_and_says_where_it_went(make_run, make_learner, dat
     assert facts["tensorflow"] == tf.__version__ and facts["cores"] >= 1
 
 
-def test_replicas_together_count_what_one_would(make_run, make_learner, data):
-    """Run before anything else has touched the devices, two replicas would be two devices."""
-    counts = []
-    for chosen in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0"])):
-        run = make_run()
-        with chosen.scope():
-            learner = make_learner(run)
-        meter = speed.Meter(learner.train_step, run, chosen, measures=False)
-        many = loop.step.repeat(meter, chosen)
-        many(strategy.spread(data.batches("train", 4, seed=0), chosen), 2)
-        assert "mfu" not in meter.numbers(count=2, seconds=1.0), "this process does not measure"
-        counts.append(meter.step_flops)
-    assert counts[0] == counts[1] > 0
+def test_a_process_that_does_not_write_measures_nothing(make_run, make_learner, data):
+    run = make_run()
+    chosen = tf.distribute.get_strategy()
+    meter = speed.Meter(make_learner(run).train_step, run, chosen, measures=False)
+    step.repeat(meter, chosen)(iter(data.batches("train", 4, seed=0)), 2)
+    assert "mfu" not in meter.numbers(count=2, seconds=1.0)
+
+
+def test_replicas_together_do_what_one_would(commands, bare, undisturbed, tiny_argv, tmp_path):
+    argv = (*tiny_argv, "--compile=off", "--steps=20", f"--run-dir={tmp_path / 'run'}")
+    ended = commands(*argv, "--replicas=2", before=bare)
+    assert ended.status == 0, ended.output
+    one, two = (
+        json.loads((folder / "machine.json").read_text())
+        for folder in (undisturbed.run_dir, tmp_path / "run")
+    )
+    assert (one["replicas"], two["replicas"]) == (1, 2)
+    assert one["step_flops"] == two["step_flops"] > 0

@@ -66,7 +66,8 @@ class Journal:
     def train(self, step: int, logs: dict[str, float], *, count: int, seconds: float) -> None:
         """The means of the `count` steps that ended at `step` and took `seconds`."""
         speed = logs[WEIGHT] / seconds
-        self._write(step, "train", {**_numbers(logs), f"{self.unit}_per_second": speed})
+        timed = {f"{self.unit}_per_second": speed, "seconds": seconds}
+        self._write(step, "train", {**_numbers(logs), **timed})
         text = f"loss {logs['loss']:.3f}"
         if self.held_out is not None:
             text += f"  val loss {self.held_out:.3f}"

@@ -65,9 +65,12 @@ def test_the_log_is_one_flat_object_a_line(journal):
     quiet.train(10, {**LOGS, "accuracy": 0.5}, count=10, seconds=2.0)
     quiet.eval(10, {"loss": 2.25, "weight": 9.0}, {"sample": "é\n", "bleu": 0.5})
     assert entries(quiet) == [
-        {"step": 10, "split": "train", "loss": 2.5, "accuracy": 0.5, "tokens_per_second": 400.0},
+        {
+            "step": 10, "split": "train", "loss": 2.5, "accuracy": 0.5, "tokens_per_second": 400.0,
+            "seconds": 2.0,
+        },
         {"step": 10, "split": "eval", "loss": 2.25, "bleu": 0.5, "sample": "é\n"},
-    ]
+    ]  # fmt: skip
 
 
 def test_tensorboard_gets_the_same_numbers(journal):

@@ -5,6 +5,7 @@ forks: each run of the command is a process of its own, with its own signals and
 """
 
 import dataclasses
+import importlib
 import json
 import os
 import pathlib
@@ -23,9 +24,10 @@ NO_EXPORT = "export.publish = lambda run_dir, export_dir: run_dir / 'not exporte
 NO_SAMPLES = "training.recipes.gpt.evaluators = lambda model, prepared: []\n"
 
 FORKING = """
-import json, os, sys
+import importlib, json, os, sys
 import keras, tensorflow, tensorflow_text
-from training import checkpoints, config, export, flags, journal, loop, run, step, strategy
+from training import checkpoints, config, export, flags, journal, loop, run, saved_model, step
+from training import strategy
 import training.learners.gradient, training.objectives.next_token, training.recipes.gpt
 import training.model_card, training.plots, training.report
 
@@ -41,7 +43,7 @@ for line in sys.stdin:
         try:
             os.environ.update(job["environment"])
             exec(job["before"])
-            status = run.main(job["argv"])
+            status = importlib.import_module(f"training.{job['module']}").main(job["argv"])
         except SystemExit as end:
             status = end.code or 0
         except BaseException:
@@ -64,7 +66,7 @@ class Ended:
 
 
 class Commands:
-    """Runs `training.run` in processes forked from one that has its imports done."""
+    """Runs `training`'s commands in processes forked from one that has its imports done."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.output = folder / "output.txt"
@@ -76,15 +78,19 @@ class Commands:
             cwd=ROOT,
         )
 
-    def __call__(self, *argv: str, before: str = "", **environment: str) -> Ended:
+    def __call__(
+        self, *argv: str, module: str = "run", before: str = "", **environment: str
+    ) -> Ended:
         """Runs the command to its end.
 
         Args:
+            module: Which command of `training`.
             before: Python that the new process runs first, where it can reach `training`'s
                 modules by name: faults are put there.
         """
         job = {
             "argv": argv,
+            "module": module,
             "before": before,
             "environment": environment,
             "output": str(self.output),
@@ -117,7 +123,7 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    """Runs `training.run` quickly; see `Commands`."""
+    """Runs `training`'s commands quickly; see `Commands`."""
     made = Commands(tmp_path_factory.mktemp("commands"))
     yield made
     made.close()
@@ -171,12 +177,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def training_main(
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., Ended]:
-    """The command in this process, for what it refuses before anything is trained."""
-    from training import run
+    """A command in this process, for what it refuses before anything is trained."""
 
-    def call(*argv: str) -> Ended:
+    def call(*argv: str, module: str = "run") -> Ended:
         try:
-            status = run.main(list(argv))
+            status = importlib.import_module(f"training.{module}").main(list(argv))
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
         captured = capsys.readouterr()

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from kmodels import gpt
 from kmodels.core.codecs import text as text_codec
 from serving.client import Client, InvalidArgument
-from training import checkpoints, export
+from training import checkpoints, runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROMPTS = ["The", "In a class", "x"]
@@ -51,7 +51,7 @@ def target(trained):
 @pytest.fixture(scope="module")
 def python(trained):
     """Asks the trained network in this process."""
-    weights = checkpoints.model_weights(export.best_weights(trained.run_dir))
+    weights = checkpoints.model_weights(runs.tensors(trained.run_dir))
     config = json.loads((trained.run_dir / "run.json").read_text())["config"]
     model = gpt.build(gpt.Config(**config))
     for variable in model.weights:

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 from kmodels.core import zoo
-from training import checkpoints, cluster, export, recipes
+from training import checkpoints, cluster, recipes, saved_model
 from training.config import Recipe
 
 HERE = pathlib.Path(__file__).parent
@@ -182,7 +182,7 @@ def test_every_endpoint_can_be_traced_and_answers_in_finite_numbers(name):
             k: tf.TensorSpec(spec.shape, spec.dtype, name=k) for k, spec in endpoint.inputs.items()
         }
         traced(endpoint).get_concrete_function(**specs)
-        answer = call(endpoint, export.full(endpoint))
+        answer = call(endpoint, saved_model.full(endpoint))
         assert answer
         for value in answer.values():
             assert value.shape[0] == len(next(iter(endpoint.example.values())))
@@ -192,7 +192,7 @@ def test_every_endpoint_can_be_traced_and_answers_in_finite_numbers(name):
 @each_paper
 def test_a_row_gets_the_same_answer_alone_and_in_company(name):
     for endpoint in {id(e): e for e in endpoints(name).values()}.values():
-        request = export.full(endpoint)
+        request = saved_model.full(endpoint)
         rows = len(next(iter(endpoint.example.values())))
         assert rows > 1, "an example has at least two rows"
         together = call(endpoint, request)

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any, Literal, Protocol
+import types
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 StrategyName = Literal["auto", "one", "mirrored", "multi_worker"]
@@ -160,16 +162,100 @@ def to_json(run: Run) -> str:
 
 def differences(old: dict[str, Any], run: Run) -> list[str]:
     """Where a stored run differs from this one: "recipe.batch_size is 12 there, 16 here"."""
-
-    def flat(value: Any, name: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            return {name: value}
-        parts = [flat(v, f"{name}.{k}" if name else k) for k, v in value.items()]
-        return {k: v for part in parts for k, v in part.items()}
-
-    there, here = flat(old, ""), flat(json.loads(to_json(run)), "")
+    there, here = flat(old), flat(json.loads(to_json(run)))
     return [
         f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
         for name in sorted(there.keys() | here.keys())
         if there.get(name) != here.get(name) and name not in FREE
     ]
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """A stored run's fields by their dotted names."""
+    if not isinstance(value, dict):
+        return {name: value}
+    parts = [flat(v, f"{name}.{k}" if name else k) for k, v in value.items()]
+    return {k: v for part in parts for k, v in part.items()}
+
+
+def from_json(text: str, config_of: Callable[[str], type]) -> Run:
+    """The run that `to_json` wrote.
+
+    Args:
+        config_of: Gives the config class of a model's name.
+
+    Raises:
+        UserError: a field is missing, unknown or of another type; the message names it.
+        ValueError: the text is not JSON, or describes no run at all.
+    """
+    stored = json.loads(text)
+    if not isinstance(stored, dict) or "model" not in stored:
+        raise ValueError("it names no model")
+    run: Run = _fields(Run, stored, "", config=config_of(stored["model"]))
+    return run
+
+
+def _fields(kind: Any, value: Any, name: str, **known: type) -> Any:
+    """A dataclass from a JSON object with exactly its fields; `known` replaces their types."""
+    if not isinstance(value, dict):
+        raise UserError(f"{name} is {value!r}, not an object.")
+    hints = {**get_type_hints(kind), **known}
+    names = {f.name: f"{name}.{f.name}".lstrip(".") for f in dataclasses.fields(kind)}
+    for field in [*names, *value]:
+        if field not in value:
+            raise UserError(f"{names[field]} is missing.")
+        if field not in names:
+            raise UserError(f"{f'{name}.{field}'.lstrip('.')} is unknown.")
+    values = {n: _value(hints[n], value[n], names[n]) for n in names}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    """A JSON value as a value of that type, strictly."""
+    if dataclasses.is_dataclass(kind):
+        return _fields(kind, value, name)
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _value(_member(inner, value, name), value, name)
+    if origin is tuple and isinstance(value, list):
+        each = inner[:1] * len(value) if inner[1:] == (...,) else inner
+        if len(each) == len(value):
+            return tuple(_value(k, v, name) for k, v in zip(each, value, strict=True))
+    if origin is Literal and value in inner:
+        return value
+    if kind is pathlib.Path and isinstance(value, str):
+        return pathlib.Path(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is kind:
+        return value
+    raise UserError(f"{name} is {value!r}; allowed: {_spelled(kind)}.")
+
+
+def _member(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
+    """Which type of a union a JSON value is of; dataclasses are told apart by their `kind`."""
+    if value is None and type(None) in kinds:
+        return type(None)
+    classes = [k for k in kinds if dataclasses.is_dataclass(k)]
+    if isinstance(value, dict) and len(classes) > 1:
+        by_kind = {name: k for k in classes for name in get_args(get_type_hints(k)["kind"])}
+        if value.get("kind") not in by_kind:
+            raise UserError(f"{name}.kind is {value.get('kind')!r}; allowed: {', '.join(by_kind)}.")
+        return by_kind[value["kind"]]
+    for kind in (k for k in kinds if k is not type(None)):
+        try:
+            _value(kind, value, name)
+        except UserError:
+            continue
+        return kind
+    return next(k for k in kinds if k is not type(None))
+
+
+def _spelled(kind: Any) -> str:
+    """A type as a user may read it."""
+    if get_origin(kind) is Literal:
+        return ", ".join(map(str, get_args(kind)))
+    return kind.__name__ if isinstance(kind, type) else str(kind)

@@ -1,299 +1,145 @@
 """The command: a run folder to a SavedModel version that TensorFlow Serving picks up.
 
-    python -m training.export --run-dir=runs/gpt-char-docs --export-dir=exports
+    python -m training.export runs/gpt-char-docs
 
 A version is built under a name that no server looks at, loaded in a fresh process the way
 TensorFlow Serving loads it, compared with the Python model, and only then renamed to its number.
 """
 
-import contextlib
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
-import subprocess
+import shlex
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
-import keras
-import numpy as np
-import tensorflow as tf
-import tyro
-from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-
-from kmodels.core import zoo
-from kmodels.core.codecs import text as text_codec
-from kmodels.core.paper import Endpoint, Paper
-from training import checkpoints
+from training import command, runs
 from training.config import UserError
-from training.files import sync
-
-TOLERANCE = 1e-4  # of a number in the SavedModel's answer: absolute up to 1, relative above
-
-
-class Rejected(Exception):
-    """The SavedModel is not what was trained, so it was not published; the message says where."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags:
-    """Publishes a run's best weights as EXPORT_DIR/MODEL/VERSION.
+    """Publishes a run's weights as EXPORT_DIR/MODEL/VERSION, for TensorFlow Serving and ours.
+
+    The version gets the next free number, once a fresh process has given the same answers with it.
+    A run that is still training may be exported too.
 
     Attributes:
-        run_dir: A folder that `training.run` wrote.
+        run_dir: A folder that training.run wrote, such as runs/gpt-char-docs.
         export_dir: Where MODEL/VERSION goes.
+        checkpoint: best (the lowest watched number), last, or a step.
     """
 
-    run_dir: pathlib.Path
+    run_dir: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="RUN")]
     export_dir: pathlib.Path = pathlib.Path("exports")
+    checkpoint: Annotated[str, tyro.conf.arg(metavar="best|last|STEP")] = "best"
 
 
-def publish(run_dir: pathlib.Path, export_dir: pathlib.Path) -> pathlib.Path:
-    """Exports the best checkpoint of a run as the next version; gives the version's folder.
+def publish(
+    run_dir: pathlib.Path, export_dir: pathlib.Path, *, checkpoint: str = "best"
+) -> pathlib.Path:
+    """Exports a checkpoint of a run as the next version; gives the version's folder.
 
     Raises:
-        UserError: the folder holds no run or no readable checkpoint.
-        Rejected: the SavedModel answers otherwise than the Python model; nothing is published.
+        UserError: the folder holds no run or no such checkpoint, or its weights are not of this
+            model, or the export folder cannot be made.
+        saved_model.Rejected: it answers otherwise than the Python model; nothing is published.
     """
-    run = read_run(run_dir)
-    paper = zoo.load(run["model"])
+    import keras
+
+    from kmodels.core import zoo
+    from kmodels.core.codecs import text as text_codec
+    from training import checkpoints, saved_model
+
+    run = runs.read(run_dir)
+    meta, tensors = runs.first_readable(run_dir, checkpoint, checkpoints.read)
+    paper = zoo.load(run.model)
     keras.config.set_dtype_policy("float32")
-    config = type(next(iter(paper.PRESETS.values())))(**run["config"])
-    model = paper.build(config)
-    weights = checkpoints.model_weights(best_weights(run_dir))
+    model = paper.build(run.config)
+    weights = checkpoints.model_weights(tensors)
     for variable in model.weights:
+        if variable.path not in weights:
+            raise UserError(f"{run_dir} was trained by other code: it has no {variable.path}.")
         variable.assign(weights[variable.path])
     codec = text_codec.load(run_dir / "codec")
-    base = export_dir / run["model"]
-    base.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=base, prefix=".unfinished-") as folder:
+    with tempfile.TemporaryDirectory(
+        dir=_made(export_dir / run.model), prefix=".unfinished-"
+    ) as folder:
         part = pathlib.Path(folder) / "saved"
         endpoints = paper.endpoints(model, codec)
-        answers = write(part, model, codec, endpoints)
-        (part / "card.json").write_text(json.dumps(card(run, paper, config, endpoints), indent=2))
-        verify(part, endpoints, answers)
-        return move(part, base)
+        answers = saved_model.write(part, model, codec, endpoints)
+        card = saved_model.card(run, paper, endpoints, step=meta.step)
+        (part / "card.json").write_text(json.dumps(card, indent=2))
+        saved_model.verify(part, endpoints, answers)
+        return saved_model.move(part, export_dir / run.model)
 
 
-def read_run(run_dir: pathlib.Path) -> dict[str, Any]:
-    """The run.json of a folder; raises UserError where there is none."""
+def _made(folder: pathlib.Path) -> pathlib.Path:
     try:
-        run = json.loads((run_dir / "run.json").read_text())
-        return {**run, "model": run["model"], "config": dict(run["config"])}
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{run_dir} holds no run.json, so it is not a run.") from None
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"{run_dir / 'run.json'} does not describe a run.") from None
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(
+            f"--export-dir: nothing can be written to {folder}: {error.strerror}."
+        ) from None
+    return folder
 
 
-def best_weights(run_dir: pathlib.Path) -> dict[str, Any]:
-    """The tensors of the best checkpoint, or of the newest readable one.
+def said(published: pathlib.Path, question: str) -> str:
+    """What the user reads after an export: two commands to paste, the server and one question."""
+    from training.flags import program
 
-    Raises:
-        UserError: the folder holds no run or no readable checkpoint.
-    """
-    read_run(run_dir)
-    found = {p.name: p for p in checkpoints.everything(run_dir / "checkpoints")}
-    for newest in sorted(found.values(), reverse=True):
-        try:
-            meta, tensors = checkpoints.read(newest)
-        except checkpoints.Unreadable:
-            continue
-        best = found.get(f"{meta.best_step or 0:08d}", newest)
-        with contextlib.suppress(checkpoints.Unreadable):
-            return checkpoints.read(best)[1]
-        return tensors
-    raise UserError(f"{run_dir} holds no readable checkpoint.")
+    model, base = published.parent.name, shlex.quote(str(published.parent.resolve()))
+    return (
+        f"Exported to {published}. To serve it, and in another terminal to ask it:\n\n"
+        f"{program()} -m serving.server --port=8500 --model_name={model} "
+        f"--model_base_path={base}\n\n"
+        f"{program()} -m serving.client predict {model} --target=localhost:8500 {question}\n"
+    )
 
 
-class _Served(tf.Module):
-    """What a SavedModel keeps: raw variables and the codec's tables, no Keras object.
+def export(flags: Flags) -> int:
+    """Publishes and says what to do next; gives the exit status."""
+    run = runs.read(flags.run_dir)
+    runs.check_which(flags.checkpoint)
+    from kmodels.core.codecs import text as text_codec
+    from training import recipes, saved_model
 
-    A session-style loader does not find variables that hang below a Keras layer.
-    """
-
-    def __init__(self, functions: Iterable[Any], resources: Sequence[Any]) -> None:
-        super().__init__()
-        self.weights = list({id(v): v for f in functions for v in f.graph.variables}.values())
-        self.resources = list(resources)
-
-
-def write(
-    folder: pathlib.Path, model: keras.Model, codec: Any, endpoints: Mapping[str, Endpoint]
-) -> dict[str, dict[str, np.ndarray]]:
-    """Writes the SavedModel with warmup records; gives the Python model's answers by endpoint."""
-    answers = {}
-    for name, endpoint in endpoints.items():
-        request = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in full(endpoint).items()}
-        answers[name] = {k: v.numpy() for k, v in endpoint.function(**request).items()}
-    if hasattr(model, "pack"):
-        model.pack()
-    functions = {id(endpoint): concrete(endpoint) for endpoint in endpoints.values()}
-    signatures = {name: functions[id(endpoint)] for name, endpoint in endpoints.items()}
-    served = _Served(functions.values(), codec.resources)
-    tf.saved_model.save(served, str(folder), signatures=signatures)
-    set_defaults(folder / "saved_model.pb", endpoints)
-    write_warmup(folder, endpoints)
-    return answers
-
-
-def concrete(endpoint: Endpoint) -> Any:
-    """The endpoint's graph, its inputs named as they are called."""
-    specs = {k: tf.TensorSpec(s.shape, s.dtype, name=k) for k, s in endpoint.inputs.items()}
-    return tf.function(endpoint.function).get_concrete_function(**specs)
-
-
-def full(endpoint: Endpoint) -> dict[str, Any]:
-    """The example request with the defaults that it leaves out."""
-    return {**endpoint.defaults, **endpoint.example}
-
-
-def set_defaults(file: pathlib.Path, endpoints: Mapping[str, Endpoint]) -> None:
-    """Writes the endpoints' defaults into the signatures, where servers fill missing inputs."""
-    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    for name, endpoint in endpoints.items():
-        signature = saved.meta_graphs[0].signature_def[name]
-        for key, value in endpoint.defaults.items():
-            tensor = tf.make_tensor_proto(value, dtype=endpoint.inputs[key].dtype)
-            signature.defaults[key].CopyFrom(tensor)
-    file.write_bytes(saved.SerializeToString(deterministic=True))
-
-
-def write_warmup(folder: pathlib.Path, endpoints: Mapping[str, Endpoint]) -> None:
-    """One request an endpoint, which a server replays before it takes a version into use."""
-    extra = folder / "assets.extra"
-    extra.mkdir()
-    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
-        for name, endpoint in endpoints.items():
-            request = predict_pb2.PredictRequest()
-            request.model_spec.signature_name = name
-            for key, value in endpoint.example.items():
-                tensor = tf.make_tensor_proto(value, dtype=endpoint.inputs[key].dtype)
-                request.inputs[key].CopyFrom(tensor)
-            log = prediction_log_pb2.PredictLog(request=request)
-            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
-
-
-def card(
-    run: Mapping[str, Any], paper: Paper, config: Any, endpoints: Mapping[str, Endpoint]
-) -> dict[str, Any]:
-    """What a reader of the export wants to know: the model, its training, its endpoints."""
-
-    def described(specs: Mapping[str, tf.TensorSpec], defaults: Mapping[str, Any]) -> Any:
-        return {
-            name: {
-                "dtype": spec.dtype.name,
-                "shape": None if spec.shape.rank is None else spec.shape.as_list(),
-                **({"default": defaults[name]} if name in defaults else {}),
-            }
-            for name, spec in specs.items()
-        }
-
-    return {
-        "model": run["model"],
-        "preset": run["preset"],
-        "paper": dataclasses.asdict(paper.PAPER),
-        "parameters": paper.param_count(config),
-        "config": dataclasses.asdict(config),
-        "recipe": run["recipe"],
-        "data_sha256": run["data_sha256"],
-        "endpoints": {n: described(e.inputs, e.defaults) for n, e in endpoints.items()},
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "exported": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def verify(
-    folder: pathlib.Path,
-    endpoints: Mapping[str, Endpoint],
-    answers: Mapping[str, Mapping[str, np.ndarray]],
-) -> None:
-    """Asks the SavedModel in a fresh process, session style, without this project's code.
-
-    Raises:
-        Rejected: it does not load, or an answer differs.
-    """
-    asked: dict[str, Any] = {}
-    for name, endpoint in endpoints.items():
-        for key, value in full(endpoint).items():
-            asked[f"{name}/{key}"] = _plain(
-                np.array(value, endpoint.inputs[key].dtype.as_numpy_dtype)
-            )
-    script = pathlib.Path(__file__).with_name("export_check.py")
-    with tempfile.TemporaryDirectory() as place:
-        files = pathlib.Path(place) / "asked.npz", pathlib.Path(place) / "answered.npz"
-        np.savez(files[0], **asked)
-        done = subprocess.run(
-            [sys.executable, str(script), str(folder.resolve()), *map(str, files)],
-            capture_output=True,
-            text=True,
-            cwd=place,
-        )
-        if done.returncode:
-            why = done.stderr.strip().splitlines() or ["no reason given"]
-            raise Rejected(f"The SavedModel does not answer in a fresh process: {why[-1]}")
-        got = dict(np.load(files[1]))
-    for name, outputs in answers.items():
-        for key, value in outputs.items():
-            compare(f"{name}/{key}", _plain(value), got[f"{name}/{key}"])
-
-
-def _plain(value: np.ndarray) -> np.ndarray:
-    """Strings as fixed-width bytes with a final mark, for NumPy drops trailing zero bytes."""
-    if value.dtype != object:
-        return value
-    items = [v if isinstance(v, bytes) else str(v).encode() for v in value.ravel()]
-    return np.array([v + b"." for v in items], "S").reshape(value.shape)
-
-
-def compare(name: str, python: np.ndarray, saved: np.ndarray) -> None:
-    """Raises Rejected unless both answers are equal, numbers to within `TOLERANCE`."""
-    if python.dtype.kind == "f" and python.shape == saved.shape:
-        away = np.abs(python - saved) / np.maximum(np.abs(python), 1.0)
-        worst = float(np.max(away, initial=0.0))
-        if worst <= TOLERANCE:
-            return
-        raise Rejected(f"The SavedModel's {name} differs by {worst} from the Python model's.")
-    if not np.array_equal(python, saved):
-        raise Rejected(f"The SavedModel's {name} is {saved!r}, the Python model's {python!r}.")
-
-
-def move(part: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
-    """Gives the finished version the next free number, in one rename."""
-    for file in part.rglob("*"):
-        sync(file)
-    while True:
-        taken = [int(p.name) for p in base.iterdir() if p.name.isdigit()]
-        final = base / str(max(taken, default=0) + 1)
-        try:
-            part.rename(final)
-        except OSError:
-            if not final.exists():
-                raise
-            continue  # somebody else took the number
-        sync(base)
-        return final
-
-
-def main() -> int:
-    """Runs the command; gives its exit status."""
-    flags = tyro.cli(Flags, prog="python -m training.export")
     try:
-        print(f"Exported to {publish(flags.run_dir, flags.export_dir)}.")
-    except UserError as error:
-        print(f"training.export: {error}", file=sys.stderr)
-        return 2
-    except (Rejected, OSError) as error:
+        published = publish(flags.run_dir, flags.export_dir, checkpoint=flags.checkpoint)
+    except saved_model.Rejected as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 1
+    codec = text_codec.load(flags.run_dir / "codec")
+    print(said(published, recipes.load(run.model).ask(codec, run.config)))
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; gives its exit status."""
+
+    def work() -> int:
+        words = sys.argv[1:] if argv is None else argv
+        flags = command.parse(Flags, words, name="training.export")
+        runs.described(flags.run_dir)
+        from training import quiet
+
+        quiet.import_tensorflow()
+        return export(flags)
+
+    return command.guard(
+        "training.export",
+        work,
+        failed="nothing was published",
+        interrupted="nothing was published",
+    )
 
 
 if __name__ == "__main__":

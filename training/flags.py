@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import difflib
 import os
 import pathlib
 import shutil
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from kmodels.core import zoo
-from training import recipes
+from training import command, recipes
 from training.config import (
     OptimizerChoice,
     Precision,
@@ -76,6 +75,7 @@ class Flags(Generic[C, R, S]):
         list: Names the papers and presets, then stops.
         describe: Prints the resolved run and the number of parameters, then stops.
         dry_run: One step, one evaluation, one export to a temporary folder, then stops.
+        no_export: Ends without publishing; the same command without this flag publishes.
     """
 
     model: str
@@ -106,6 +106,7 @@ class Flags(Generic[C, R, S]):
     list: Annotated[Bare, tyro.conf.arg(name="list")] = False
     describe: Bare = False
     dry_run: Bare = False
+    no_export: Bare = False
     config: tyro.conf.FlagConversionOff[C]
     codec: TextCodecChoice
     optimizer: tyro.conf.FlagConversionOff[Annotated[R, _kinds("optimizer", OPTIMIZERS)]]
@@ -173,11 +174,14 @@ def _preset(argv: Sequence[str]) -> tuple[str, str, Any]:
     first.add_argument("--preset")
     known, _ = first.parse_known_args(argv)
     if known.model is None:
-        wanted = "" if set(argv) & {"--help", "-h"} else "No --model was given. "
-        raise UserError(
-            f"{wanted}Give --model=NAME, one of: {', '.join(zoo.names())}; "
+        how = (
+            f"Give --model=NAME, one of: {', '.join(zoo.names())}; "
             "--model=NAME --help explains its flags, --list its presets."
         )
+        if {"--help", "-h"} & set(argv):
+            print(how)
+            raise SystemExit(0)
+        raise UserError(f"No --model was given. {how}")
     try:
         paper = zoo.load(known.model)
     except ValueError as error:
@@ -213,20 +217,17 @@ def _with_kinds(argv: Sequence[str], recipe: Recipe) -> Recipe:
 
 def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any]) -> None:
     """Raises UserError for a flag that does not exist; the message names the nearest."""
-    names = ["help"]
+    names: list[str] = []
     for field in dataclasses.fields(flags):
         value = getattr(flags, field.name)
         inner = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
         names += [f"{field.name}.{f.name}" for f in inner] or [field.name]
-    names = ["--" + name.replace("_", "-") for name in names]
-    for word in argv:
-        name = word.split("=")[0].replace("_", "-")
-        if name.startswith("--") and name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            kind = getattr(getattr(flags, name[2:].split(".")[0], None), "kind", None)
-            where = f" where the kind is {kind}" if kind and "." in name else ""
-            raise UserError(f"There is no flag {name}{where}.{hint} --help lists them all.")
+
+    def where(name: str) -> str:
+        kind = getattr(getattr(flags, name[2:].split(".")[0], None), "kind", None)
+        return f" where the kind is {kind}" if kind and "." in name else ""
+
+    command.check_names(argv, names, where=where)
 
 
 def _check_values(flags: Flags[Any, Any, Any]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kmodels.core import zoo
-from training import checkpoints, export, pretrained
+from training import checkpoints, pretrained, runs
 from training.config import Run, UserError
 
 WEIGHTS = "model.safetensors"
@@ -63,7 +63,7 @@ def _read(given: str, run: Run) -> Source:
     if path.name.endswith(".weights.h5"):
         return Source(_keras(path, run), lambda path: path)
     if path.is_dir():
-        tensors = export.best_weights(path)
+        tensors = runs.tensors(path)
         return Source(checkpoints.model_weights(tensors), lambda path: path)
     if not path.exists():
         raise UserError(f"{given} does not exist.")

@@ -10,10 +10,10 @@ import numpy as np
 import rich.console
 import rich.progress
 
-from training import journals
+from training import journals, runs
 from training.config import Run, to_json
 from training.files import write_atomically
-from training.journals import Entry, jsonl
+from training.journals import Entry
 from training.step import WEIGHT
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
@@ -124,7 +124,7 @@ class Journal:
         for sink in self.sinks:
             sink.rewind(step, evaluated=evaluated)
         if self.writes:
-            held_out = [e["loss"] for e in jsonl.read(self.run.run_dir) if e["split"] == "eval"]
+            held_out = [e["loss"] for e in runs.entries(self.run.run_dir) if e["split"] == "eval"]
             self.held_out = held_out[-1] if held_out else None
 
     def machine(self, facts: Mapping[str, Any]) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 from kmodels.core import zoo
 from kmodels.core.paper import Paper
-from training import export, recipes
-from training.journals import jsonl
+from training import recipes, runs
 
 VERSIONS = ("python", "tensorflow", "keras", "numpy")
 
@@ -75,7 +74,7 @@ def read(folder: pathlib.Path) -> Record:
     Raises:
         UserError: the folder holds no run.
     """
-    run = export.read_run(folder)
+    run = runs.described(folder)
     paper = zoo.load(run["model"])
     return Record(
         folder=folder,
@@ -83,7 +82,7 @@ def read(folder: pathlib.Path) -> Record:
         paper=paper,
         config=type(next(iter(paper.PRESETS.values())))(**run["config"]),
         unit=recipes.load(run["model"]).UNIT,
-        entries=jsonl.read(folder),
+        entries=runs.entries(folder),
         machine=_json(folder / "machine.json"),
         exported=_json(folder / "export.json").get("folder"),
     )

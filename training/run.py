@@ -8,7 +8,6 @@ import importlib
 import json
 import os
 import pathlib
-import shlex
 import signal
 import sys
 import tempfile
@@ -20,36 +19,20 @@ import rich.console
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
-from training import signals
+from training.command import guard
 from training.config import Run, UserError, differences, to_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; gives its exit status: 0, 1 for the machine's errors, 2 for the user's."""
     console = rich.console.Console(soft_wrap=True)
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        with signals.raised():
-            return command(argv, console)
-    except UserError as error:
-        if not {"--help", "-h"} & set(argv):
-            print(f"training.run: {error}", file=sys.stderr)
-            return 2
-        print(error)
-        return 0
-    except OSError as error:
-        print(
-            f"training.run: {error.strerror or error}"
-            f"{f' ({error.filename})' if error.filename else ''}; what was saved before is "
-            "untouched, and the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return 1
-    except KeyboardInterrupt as end:
-        terminated = isinstance(end, signals.Terminated)
-        how = "terminated" if terminated else "interrupted"
-        print(f"\ntraining.run: {how}; the same command goes on.", file=sys.stderr)
-        return 128 + (signal.SIGTERM if terminated else signal.SIGINT)
+    words = sys.argv[1:] if argv is None else argv
+    return guard(
+        "training.run",
+        lambda: command(words, console),
+        failed="what was saved before is untouched, and the same command goes on from there",
+        interrupted="the same command goes on",
+    )
 
 
 def command(argv: Sequence[str], console: rich.console.Console) -> int:
@@ -76,7 +59,7 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
     if flags.dry_run:
         return dry(run, prepared, chosen, console)
     check_folder(run)
-    return go(run, prepared, chosen, console)
+    return go(run, prepared, chosen, console, publish=not flags.no_export)
 
 
 def describe(flags: Any, recipe: Any) -> int:
@@ -157,11 +140,13 @@ def check_folder(run: Run) -> None:
         )
 
 
-def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> int:
+def go(
+    run: Run, prepared: Any, chosen: Any, console: rich.console.Console, *, publish: bool
+) -> int:
     """Trains, exports, and says what to do next; all workers end together."""
     import tensorflow as tf
 
-    from training import guards, loop, strategy
+    from training import guards, loop, record, report, strategy
 
     began = time.perf_counter()
     try:
@@ -170,7 +155,16 @@ def go(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> i
             f"Trained to step {progress.step:,} in {time.perf_counter() - began:.0f} s; best "
             f"{run.recipe.watch} {progress.best:.4f} at step {progress.best_step:,}."
         )
-        return strategy.by_chief(chosen, lambda: exported(run, prepared, said, console))
+
+        def ended() -> int:
+            mfu = record.read(run.run_dir).typical("mfu")
+            console.print(said + (f" MFU {mfu:.1%}." if mfu else ""), highlight=False)
+            if publish:
+                return exported(run, prepared, console)
+            console.print(f"Report: {report.write(run.run_dir)}", highlight=False, markup=False)
+            return 0
+
+        return strategy.by_chief(chosen, ended)
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as error:
         if strategy.workers(chosen) == 1:
             raise
@@ -202,33 +196,20 @@ def told(run: Run, chosen: Any) -> None:
         report.write(run.run_dir)
 
 
-def exported(run: Run, prepared: Any, said: str, console: rich.console.Console) -> int:
+def exported(run: Run, prepared: Any, console: rich.console.Console) -> int:
     """Publishes the run's best weights and prints the next commands; gives the exit status."""
-    from training import export, flags, recipes, record, report
+    from training import export, recipes, report, saved_model
 
-    mfu = record.read(run.run_dir).typical("mfu")
-    console.print(said + (f" MFU {mfu:.1%}." if mfu is not None else ""), highlight=False)
     try:
         published = export.publish(run.run_dir, run.export_dir)
-    except export.Rejected as error:
+    except saved_model.Rejected as error:
         print(f"training.run: {error}", file=sys.stderr)
         return 1
     (run.run_dir / "export.json").write_text(json.dumps({"folder": str(published)}) + "\n")
     console.print(f"Report: {report.write(run.run_dir)}", highlight=False, markup=False)
-    console.print(f"Exported to {published}. To serve it, and in another terminal to ask it:\n")
-    question = recipes.load(run.model).ask(prepared)
-    console.print(next_commands(run, flags.program(), question), highlight=False, markup=False)
+    question = recipes.load(run.model).ask(prepared.codec, prepared.config)
+    console.print(export.said(published, question), highlight=False, markup=False)
     return 0
-
-
-def next_commands(run: Run, program: str, question: str) -> str:
-    """The two commands to paste: the server, and one question."""
-    base = shlex.quote(str((run.export_dir / run.model).resolve()))
-    return (
-        f"{program} -m serving.server --port=8500 --model_name={run.model} "
-        f"--model_base_path={base}\n\n"
-        f"{program} -m serving.client predict {run.model} --target=localhost:8500 {question}\n"
-    )
 
 
 def learner_of(run: Run, chosen: Any) -> Any:

@@ -10,7 +10,7 @@ import pytest
 import rich.console
 import tensorflow as tf
 
-from training import averages, checkpoints, export, loop, step
+from training import averages, checkpoints, loop, runs, step
 from training.journal import Journal
 
 HALF_LIFE = 6  # examples; a batch has 4, so an average keeps 0.63 of itself at a step
@@ -95,7 +95,7 @@ def test_evaluations_samples_and_exports_use_the_average(
     assert all(a.tobytes() == b.tobytes() for a, b in zip(seen[0], average, strict=True))
     _, tensors = checkpoints.read(run.run_dir / "checkpoints" / "00000004")
     assert {name.split("/")[0] for name in tensors} == {"model", "optimizer", "average"}
-    best = checkpoints.model_weights(export.best_weights(run.run_dir))
+    best = checkpoints.model_weights(runs.tensors(run.run_dir))
     for variable, value in zip(learner.model.trainable_variables, average, strict=True):
         path = variable.path.partition("/")[2]
         (name,) = (n for n in best if n.partition("/")[2] == path)
@@ -156,7 +156,7 @@ def test_another_run_begins_with_the_average(commands, bare, tiny_argv, tmp_path
     )
     assert ended.status == 0, ended.output
     _, begun = checkpoints.read(tmp_path / "00000000")
-    wanted = checkpoints.model_weights(export.best_weights(first))
+    wanted = checkpoints.model_weights(runs.tensors(first))
     names = [n.removeprefix("average/") for n in begun if n.startswith("average/")]
     assert len(names) > 10
     for name in names:

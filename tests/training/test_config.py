@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import pathlib
+from typing import Literal
 
 import pytest
 
+from kmodels import gpt
 from training import config
 
 
@@ -67,3 +69,66 @@ def test_values_are_frozen(make_run):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, field, 1)
     assert isinstance(run.run_dir, pathlib.Path)
+
+
+def test_a_run_is_read_back_from_its_json(make_run):
+    run = make_run(data_dir=pathlib.Path("text.txt"), replicas=2, clip_norm=None)
+    again = config.from_json(config.to_json(run), lambda model: gpt.Config)
+    assert again == run and isinstance(again.data_dir, pathlib.Path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", "{}"])
+def test_what_is_no_run_at_all_is_no_run(text):
+    with pytest.raises(ValueError):
+        config.from_json(text, lambda model: gpt.Config)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Round:
+    kind: Literal["round"] = "round"
+    radius: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Square:
+    kind: Literal["square"] = "square"
+    sides: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawing:
+    shape: Round | Square | None
+    size: tuple[int, str] = (1, "m")
+    scale: int | str = 1
+
+
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        Drawing(shape=Round(radius=2.0)),
+        Drawing(shape=Square(sides=(1.0, 2.0)), scale="large"),
+        Drawing(shape=None, size=(3, "cm")),
+    ],
+)
+def test_classes_are_told_apart_by_their_kind(drawing):
+    stored = json.loads(json.dumps(dataclasses.asdict(drawing)))
+    assert config._value(Drawing, stored, "drawing") == drawing
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"shape": {"kind": "oval"}}, "drawing.shape.kind is 'oval'; allowed: round, square."),
+        ({"shape": {"radius": 1.0}}, "drawing.shape.kind is None; allowed: round, square."),
+        ({"shape": {"kind": "round"}}, "drawing.shape.radius is missing."),
+        ({"shape": {"kind": "round", "radius": "1"}}, "drawing.shape.radius is '1'; allowed: floa"),
+        ({"shape": {"kind": "round", "radius": True}}, "drawing.shape.radius is True; allowed: fl"),
+        ({"size": [1]}, "drawing.size is [1]; allowed: tuple[int, str]."),
+        ({"size": 3}, "drawing.size is 3; allowed: tuple[int, str]."),
+    ],
+)
+def test_reading_is_strict(change, sentence):
+    stored = json.loads(json.dumps(dataclasses.asdict(Drawing(shape=None))))
+    with pytest.raises(config.UserError) as caught:
+        config._value(Drawing, {**stored, **change}, "drawing")
+    assert sentence in str(caught.value)

@@ -266,7 +266,7 @@ def interrupted(*_):
     os.kill(os.getpid(), signal.SIGINT)
     signal.pause()
 
-export.verify = interrupted
+saved_model.verify = interrupted
 """
 
 

@@ -3,9 +3,10 @@
 import csv
 import io
 
+from training import runs
 from training.config import Run
 from training.files import write_atomically
-from training.journals import Entry, jsonl
+from training.journals import Entry
 
 
 class Csv:
@@ -24,7 +25,7 @@ class Csv:
         """A row an entry, a column a name; texts are left out, and what is not there is empty."""
         entries = [
             {k: v for k, v in entry.items() if k == "split" or not isinstance(v, str)}
-            for entry in jsonl.read(self.folder)
+            for entry in runs.entries(self.folder)
         ]
         if entries:
             text = io.StringIO()

@@ -49,11 +49,14 @@ class RecipeModule(Protocol):
 
     def recipe(self, config: Any) -> Recipe: ...
 
-    def prepare(self, config: Any, recipe: Recipe, data_dir: pathlib.Path | None) -> Prepared: ...
+    def prepare(
+        self, config: Any, recipe: Recipe, data_dir: pathlib.Path | None, *, codec: Any = None
+    ) -> Prepared:
+        """Reads the data; `codec` is taken as it is, None fits one."""
 
     def evaluators(self, model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]: ...
 
-    def ask(self, prepared: Prepared) -> str:
+    def ask(self, codec: Any, config: Any) -> str:
         """Arguments of a first question for the client, as a shell reads them."""
 
 

@@ -1,5 +1,6 @@
 """How GPT is trained: tokens of running text, AdamW on a cosine, the next token."""
 
+import contextlib
 import dataclasses
 import importlib
 import pathlib
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kmodels import gpt
-from kmodels.core import zoo
+from kmodels.core import decoding, zoo
 from kmodels.core.codecs.text import TextCodec
 from training.config import Recipe, TextCodecChoice, UserError
 from training.data import windows
@@ -75,8 +76,17 @@ def _large(config: gpt.Config) -> Recipe:
     )
 
 
-def prepare(config: gpt.Config, recipe: Recipe, data_dir: pathlib.Path | None) -> Prepared:
+def prepare(
+    config: gpt.Config,
+    recipe: Recipe,
+    data_dir: pathlib.Path | None,
+    *,
+    codec: TextCodec | None = None,
+) -> Prepared:
     """Reads the text, fits the codec, cuts windows; the config's vocabulary is set from the codec.
+
+    Args:
+        codec: Another run's, to be taken as it is; None fits one.
 
     Raises:
         UserError: the text, the codec and the config do not fit together.
@@ -86,7 +96,7 @@ def prepare(config: gpt.Config, recipe: Recipe, data_dir: pathlib.Path | None) -
     try:
         text = importlib.import_module(f"training.data.{recipe.data}").read(data_dir)
         train, held_out = windows.split(text)
-        codec = fit(recipe.codec, config.vocab, text, train)
+        codec = codec or fit(recipe.codec, config.vocab, text, train)
         data = windows.TokenWindows(
             train=codec.tokens(train), eval=codec.tokens(held_out), context=config.context
         )
@@ -127,13 +137,11 @@ def evaluators(model: gpt.GPT, prepared: Prepared) -> Sequence[Evaluator]:
     return [text_sample.make(model, endpoint, prompt=prepared.prompt)]
 
 
-def ask(prepared: Prepared) -> str:
-    """A continuation of words the model can read: the docs' own, or the beginning of the data."""
-    prompt = "The with statement"
-    try:
-        fits = len(prepared.codec.tokens(prompt)) <= prepared.config.context
-    except ValueError:
-        fits = False
-    if not fits:
-        prompt = next((line for line in prepared.prompt.splitlines() if line), prepared.prompt)
+def ask(codec: TextCodec, config: gpt.Config) -> str:
+    """A continuation of words the model can read, as many as its context takes."""
+    prompt = decoding.example_texts(codec, config.context)[0].decode()
+    for words in ("The", "The with", "The with statement"):
+        with contextlib.suppress(ValueError):
+            if len(codec.tokens(words)) <= config.context:
+                prompt = words
     return f"--signature=generate {shlex.quote(f'prompt={prompt}')}"

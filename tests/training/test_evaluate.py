@@ -1,0 +1,117 @@
+"""Evaluation after the fact: the numbers of the run, and those of other data."""
+
+import json
+import shutil
+
+import pytest
+
+
+def snapshot(folder):
+    """Every file below a folder with its content."""
+    return {f: f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def logged(run_dir, step):
+    """The log's line for the evaluation at a step."""
+    entries = map(json.loads, (run_dir / "logs.jsonl").read_text().splitlines())
+    (entry,) = [e for e in entries if e["split"] == "eval" and e["step"] == step]
+    return entry
+
+
+def result(ended):
+    assert ended.status == 0, ended.output
+    return json.loads(ended.output)
+
+
+def test_numbers_and_texts_are_those_of_the_log_to_the_bit(commands, trained):
+    before = snapshot(trained.run_dir)
+    found = result(commands(str(trained.run_dir), "--json", module="evaluate"))
+    assert found == {"run_dir": str(trained.run_dir), **logged(trained.run_dir, 40)}
+    assert snapshot(trained.run_dir) == before, "nothing is written"
+
+
+def test_any_step_and_any_number_of_batches(commands, bare, undisturbed, tmp_path):
+    run = tmp_path / "run"
+    argv = (*undisturbed.argv, f"--run-dir={run}", "--steps=20")
+    assert commands(*argv, before=bare).status == 0
+    folder = f"--run-dir={run}"
+    one = result(commands(folder, "--json", "--checkpoint=20", module="evaluate"))
+    assert one["loss"] == logged(run, 20)["loss"]
+    more = result(commands(folder, "--json", "--eval-batches=9", module="evaluate"))
+    train = result(commands(folder, "--json", "--split=train", module="evaluate"))
+    assert len({one["loss"], more["loss"], train["loss"]}) == 3
+    earlier = result(commands(folder, "--json", "--checkpoint=10", module="evaluate"))
+    assert earlier["step"] == 10 and earlier["loss"] > one["loss"]
+
+
+def test_a_table_and_a_sample_for_readers(commands, undisturbed):
+    ended = commands(str(undisturbed.run_dir), "--checkpoint=last", module="evaluate")
+    assert ended.status == 0, ended.output
+    assert "gpt tiny at step 40, held-out data" in ended.output
+    assert f"{logged(undisturbed.run_dir, 40)['loss']:.4f}" in ended.output
+    assert "─ sample ─" in ended.output
+
+
+def test_half_the_bits_give_nearly_the_same(commands, undisturbed):
+    argv = (str(undisturbed.run_dir), "--precision=mixed_bfloat16", "--json")
+    loss, exact = (
+        result(commands(*argv, module="evaluate"))["loss"],
+        logged(undisturbed.run_dir, 40),
+    )
+    assert 0 < abs(loss - exact["loss"]) < 0.05
+
+
+def test_other_data_are_read_by_the_runs_own_codec(commands, refused, undisturbed, tmp_path):
+    file = tmp_path / "other.txt"
+    file.write_text("The with statement is used to wrap a block. " * 40)
+    argv = (str(undisturbed.run_dir), "--data=text", f"--data-dir={file}", "--json")
+    other = result(commands(*argv, module="evaluate"))
+    assert other["loss"] != logged(undisturbed.run_dir, 40)["loss"]
+    file.write_text("naïve " * 400)
+    said = refused(commands(*argv, module="evaluate"), "'ï' (U+00EF), which the codec does not")
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_data_that_changed_are_not_taken_for_the_runs(commands, refused, bare, tiny_argv, tmp_path):
+    file, run = tmp_path / "text.txt", tmp_path / "run"
+    file.write_text("Some words to learn by heart. " * 40)
+    argv = (*tiny_argv, "--data=text", f"--data-dir={file}", "--steps=10", "--compile=off")
+    assert commands(*argv, f"--run-dir={run}", before=bare).status == 0
+    file.write_text("Some words to learn by heart. " * 41)
+    refused(commands(str(run), module="evaluate"), "have changed since it was trained")
+    assert result(commands(str(run), "--data=text", f"--data-dir={file}", "--json",
+                           module="evaluate"))["step"] == 10  # fmt: skip
+    file.unlink()
+    refused(commands(str(run), module="evaluate"), "text.txt does not exist")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--checkpoint=35"], "holds no checkpoint of step 35; it holds: 30, 40."),
+        (["--checkpoint=-1"], "--checkpoint is '-1'; it must be best, last or a step"),
+        (["--eval-batches=0"], "--eval-batches is 0; it must be at least 1."),
+        (["--split=test"], "invalid choice 'test'"),
+        (["--data=dosc"], "'dosc'. Did you mean 'docs'?"),
+        (["--data=text"], "needs --data-dir"),
+        (["--chekpoint=best"], "Did you mean --checkpoint?"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(commands, refused, undisturbed, words, sentence):
+    assert sentence in refused(commands(str(undisturbed.run_dir), *words, module="evaluate"))
+
+
+def test_folders_that_cannot_be_evaluated_are_refused(commands, refused, undisturbed, tmp_path):
+    refused(commands(str(tmp_path), module="evaluate"), "holds no run.json, so it is not a run")
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed.run_dir, run)
+    shutil.rmtree(run / "codec")
+    refused(commands(str(run), module="evaluate"), f"{run} has no codec")
+    shutil.copytree(undisturbed.run_dir / "codec", run / "codec")
+    shutil.rmtree(run / "checkpoints")
+    refused(commands(str(run), module="evaluate"), "none has been saved yet")
+    stored = json.loads((run / "run.json").read_text())
+    stored["config"]["depth"] = 3
+    (run / "run.json").write_text(json.dumps(stored))
+    shutil.copytree(undisturbed.run_dir / "checkpoints", run / "checkpoints")
+    refused(commands(str(run), module="evaluate"), "holds other variables", "other code made it")

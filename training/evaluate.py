@@ -1,0 +1,161 @@
+"""The command: a run's checkpoint, judged again on held-out data or on other data.
+
+python -m training.evaluate runs/gpt-char-docs
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import rich.console
+import rich.table
+import tyro
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
+
+from training import command, runs
+from training.config import Precision, Run, UserError, check
+
+SPLITS = {"eval": "held-out", "train": "training"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Evaluates a run's checkpoint: its numbers, and what the model makes of a prompt.
+
+    Without other flags the numbers are those that logs.jsonl has for that step. Text is read by the
+    run's own codec, so other data can be evaluated too. Nothing is written.
+
+    Attributes:
+        run_dir: A folder that training.run wrote, such as runs/gpt-char-docs.
+        checkpoint: best (the lowest watched number), last, or a step.
+        split: Held-out data, or what was trained on.
+        eval_batches: Batches to look at; default as in the run.
+        data: Where examples come from; default as in the run.
+        data_dir: A file or folder to read them from; default as in the run.
+        precision: float32, or bfloat16 computation; default as in the run.
+        json: Prints one JSON object in place of a table.
+    """
+
+    run_dir: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="RUN")]
+    checkpoint: Annotated[str, tyro.conf.arg(metavar="best|last|STEP")] = "best"
+    split: Literal["eval", "train"] = "eval"
+    eval_batches: int | None = None
+    data: str | None = None
+    data_dir: pathlib.Path | None = None
+    precision: Precision | None = None
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+
+
+def evaluate(flags: Flags) -> dict[str, Any]:
+    """The checkpoint's step, its numbers, and what the evaluators show, by name.
+
+    Raises:
+        UserError: no such run or checkpoint, or data that this run's codec cannot read.
+    """
+    from kmodels.core.codecs import text as text_codec
+    from training import checkpoints, loop, recipes, strategy
+    from training.run import learner_of
+
+    run = asked(runs.read(flags.run_dir), flags)
+    module = recipes.load(run.model)
+    try:
+        codec = text_codec.load(flags.run_dir / "codec")
+    except ValueError as error:
+        raise UserError(f"{flags.run_dir} has no codec: {error}") from None
+    prepared = module.prepare(run.config, run.recipe, run.data_dir, codec=codec)
+    if flags.data is None and flags.data_dir is None and prepared.sha256 != run.data_sha256:
+        raise UserError(
+            f"The data of {flags.run_dir} have changed since it was trained; give --data="
+            f"{run.recipe.data} or --data-dir to evaluate it on what is there now."
+        )
+    chosen = strategy.make(run.strategy, replicas=run.replicas)
+    learner = learner_of(run, chosen)
+
+    def restore(checkpoint: pathlib.Path) -> checkpoints.Meta:
+        return checkpoints.restore(checkpoint, learner.state)
+
+    try:
+        meta = runs.first_readable(flags.run_dir, flags.checkpoint, restore)
+    except checkpoints.Foreign as error:
+        raise UserError(f"Checkpoint {error}; other code made it.") from None
+    look = loop.evaluation(
+        run,
+        learner,
+        prepared.data,
+        strategy=chosen,
+        evaluators=module.evaluators(learner.model, prepared),
+        split=flags.split,
+    )
+    logs, shown = look(lambda: 0) or ({}, {})
+    return {"step": meta.step, "split": flags.split, **_numbers(logs), **shown}
+
+
+def asked(run: Run, flags: Flags) -> Run:
+    """The run with what the flags change; of several machines' workers, one is enough here."""
+    from training import cluster
+
+    count = run.recipe.eval_batches if flags.eval_batches is None else flags.eval_batches
+    check(count >= 1, "--eval-batches", count, "be at least 1")
+    other = flags.data is not None or flags.data_dir is not None
+    alone = run.strategy == "multi_worker" or cluster.describe(os.environ) is not None
+    recipe = dataclasses.replace(run.recipe, data=flags.data or run.recipe.data, eval_batches=count)
+    return dataclasses.replace(
+        run,
+        recipe=recipe,
+        data_dir=flags.data_dir if other else run.data_dir,
+        precision=flags.precision or run.precision,
+        strategy="one" if alone else run.strategy,
+        replicas=None if alone else run.replicas,
+    )
+
+
+def _numbers(logs: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in logs.items() if name != "weight"}
+
+
+def show(result: dict[str, Any], run: Run, console: rich.console.Console) -> None:
+    """The texts, then a table of the numbers."""
+    for name, value in result.items():
+        if isinstance(value, str) and name != "split":
+            console.rule(name, style="dim")
+            console.print(value, markup=False, highlight=False)
+            console.rule(style="dim")
+    what = f"{run.model} {run.preset} at step {result['step']:,}, {SPLITS[result['split']]} data"
+    console.print(what, highlight=False)
+    table = rich.table.Table()
+    table.add_column("number")
+    table.add_column("value", justify="right")
+    for name, value in result.items():
+        if isinstance(value, float):
+            table.add_row(name, f"{value:.4f}")
+    console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; gives its exit status."""
+
+    def work() -> int:
+        words = sys.argv[1:] if argv is None else argv
+        flags = command.parse(Flags, words, name="training.evaluate")
+        runs.described(flags.run_dir)
+        runs.check_which(flags.checkpoint)
+        from training import quiet
+
+        quiet.import_tensorflow()
+        result = evaluate(flags)
+        if flags.json:
+            print(json.dumps({"run_dir": str(flags.run_dir), **result}, ensure_ascii=False))
+        else:
+            show(result, runs.read(flags.run_dir), rich.console.Console(soft_wrap=True))
+        return 0
+
+    return command.guard("training.evaluate", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Run folders, read back: what was decided, what was logged, and which checkpoint is meant."""
+
+import contextlib
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from training.config import Run, UserError, from_json
+
+T = TypeVar("T")
+Entry = dict[str, Any]  # a line of logs.jsonl
+
+
+def described(run_dir: pathlib.Path) -> dict[str, Any]:
+    """The run.json of a folder as it stands, whatever version wrote it.
+
+    Raises:
+        UserError: there is none, or it describes no run.
+    """
+    try:
+        run = json.loads(_text(run_dir))
+        return {**run, "model": run["model"], "config": dict(run["config"])}
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{run_dir / 'run.json'} does not describe a run.") from None
+
+
+def read(run_dir: pathlib.Path) -> Run:
+    """The run of a folder.
+
+    Raises:
+        UserError: there is none, its run.json describes no run, or one of another version.
+    """
+    from kmodels.core import zoo
+
+    def config_of(model: str) -> type:
+        return type(next(iter(zoo.load(model).PRESETS.values())))
+
+    described(run_dir)
+    try:
+        return from_json(_text(run_dir), config_of)
+    except UserError as error:
+        raise UserError(
+            f"{run_dir / 'run.json'} is of another version of this project: {error}"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{run_dir / 'run.json'}: {error}") from None
+
+
+def _text(run_dir: pathlib.Path) -> str:
+    try:
+        return (run_dir / "run.json").read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        where = "" if run_dir.exists() else " does not exist, or"
+        raise UserError(f"{run_dir}{where} holds no run.json, so it is not a run.") from None
+
+
+def entries(run_dir: pathlib.Path) -> list[Entry]:
+    """The lines of logs.jsonl; a half-written last one is left out."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in (run_dir / "logs.jsonl").read_text(encoding="utf-8").split("\n"):
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+    return found
+
+
+def first_readable(run_dir: pathlib.Path, which: str, read: Callable[[pathlib.Path], T]) -> T:
+    """What `read` gives for the checkpoint that is meant, or for the next best if it is damaged.
+
+    Args:
+        which: "best", "last" or a step.
+
+    Raises:
+        UserError: the folder is no run, or holds no such checkpoint, or none that can be read.
+    """
+    from training.checkpoints import Unreadable
+
+    damaged = None
+    for checkpoint in _preferred(run_dir, which):
+        try:
+            return read(checkpoint)
+        except Unreadable as error:
+            damaged = damaged or f"{run_dir} holds no readable checkpoint: {error}."
+    raise UserError(damaged or f"{run_dir} holds no readable checkpoint: none has been saved yet.")
+
+
+def tensors(run_dir: pathlib.Path, which: str = "best") -> dict[str, Any]:
+    """The tensors of a checkpoint by name; raises UserError as `first_readable`."""
+    from training import checkpoints
+
+    return first_readable(run_dir, which, checkpoints.read)[1]
+
+
+def check_which(which: str) -> None:
+    """Raises UserError unless this can name a checkpoint."""
+    if which not in ("best", "last") and not which.isdecimal():
+        raise UserError(f"--checkpoint is {which!r}; it must be best, last or a step, such as 250.")
+
+
+def _preferred(run_dir: pathlib.Path, which: str) -> list[pathlib.Path]:
+    """Checkpoints in the order in which they should be tried."""
+    from training import checkpoints
+
+    described(run_dir)
+    check_which(which)
+    newest = checkpoints.everything(run_dir / "checkpoints")[::-1]
+    if which == "last":
+        return newest
+    steps = {int(c.name): c for c in newest}
+    if which != "best":
+        if int(which) not in steps:
+            there = ", ".join(f"{step:,}" for step in sorted(steps)) or "none yet"
+            raise UserError(f"{run_dir} holds no checkpoint of step {which}; it holds: {there}.")
+        return [steps[int(which)]]
+    for checkpoint in newest:
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            best = json.loads((checkpoint / "meta.json").read_text())["best_step"]
+            return ([steps[best]] if best in steps else []) + newest
+    return newest

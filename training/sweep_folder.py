@@ -91,7 +91,7 @@ class Place:
             if there.get(f) != here.get(f)
         ]
         if varied != vary and not different:
-            different = [f"{', '.join(varied)} vary there and {', '.join(vary)} here"]
+            different = [f"what varies is {', '.join(varied)} there and {', '.join(vary)} here"]
         if different:
             raise UserError(
                 f"{self.folder} holds another sweep: {different[0]}; give another --sweep.dir. "

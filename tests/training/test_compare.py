@@ -1,6 +1,7 @@
 """Runs side by side, in a table and in a picture."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -27,9 +28,8 @@ def pair(undisturbed, tmp_path):
 def test_the_table_has_what_differs_and_how_far_each_is(training_main, pair):
     ended = training_main(*map(str, pair), module="compare")
     assert ended.status == 0, ended.output
-    rows = {
-        line.split("  ")[1]: line.split()[-2:] for line in ended.output.splitlines() if line[2:]
-    }
+    cells = [re.split(r"\s{2,}", line.strip()) for line in ended.output.splitlines()]
+    rows = {row[0]: row[1:] for row in cells if len(row) == 3}
     assert rows["seed"] == ["0", "7"]
     assert rows["step"] == ["40", "20"] and rows["steps"] == ["40", "40"]
     entries = [json.loads(line) for line in (pair[0] / "logs.jsonl").read_text().splitlines()]

@@ -194,6 +194,18 @@ def test_a_dry_run_does_all_of_it_once_and_keeps_nothing(commands, tiny_argv, tm
     assert not any(folder.exists() for folder in folders)
 
 
+def test_a_run_may_end_without_an_export_and_be_exported_later(commands, bare, tiny_argv, tmp_path):
+    run, exports = tmp_path / "run", tmp_path / "exports"
+    argv = (*tiny_argv, "--steps=10", "--compile=off", f"--run-dir={run}")
+    ended = commands(*argv, f"--export-dir={exports}", "--no-export")
+    assert ended.status == 0, ended.output
+    assert "Trained to step 10" in ended.output and "Exported" not in ended.output
+    assert not exports.exists() and not (run / "export.json").exists()
+    ended = commands(*argv, f"--export-dir={exports}", before=bare)
+    assert ended.status == 0, ended.output
+    assert "Going on from step 10." in ended.output and "Exported to" in ended.output
+
+
 def test_byte_pairs_in_half_precision_go_the_whole_way(commands, tiny_argv, tmp_path):
     """A vocabulary trained on the run's text, bfloat16 products, accumulation, and an export."""
     argv = (

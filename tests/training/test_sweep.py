@@ -178,7 +178,7 @@ def test_all_trials_are_checked_before_the_first_begins(
     ("flags", "sentence"),
     [
         (["--steps=20", "--seed=1,2"], "another sweep: --steps is not given there and 20 here"),
-        (["--config.dropout=0,0.1"], "seed vary there and config.dropout vary here"),
+        (["--config.dropout=0,0.1"], "what varies is seed there and config.dropout here"),
     ],
 )
 def test_another_sweeps_folder_is_left_alone(

@@ -149,3 +149,32 @@ def draw(
     figure.tight_layout()
     figure.savefig(file, dpi=120, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def curves(
+    file: pathlib.Path,
+    series: Mapping[str, Mapping[int, float]],
+    *,
+    ylabel: str,
+    scale: str = "linear",
+    more: Callable[[Any], None] = lambda axis: None,
+) -> None:
+    """One panel, one line a name: step -> value. `more` draws what else belongs there."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(7, 4))
+    for name, values in series.items():
+        marker = "o" if len(values) < 30 else ""
+        axis.plot(list(values), list(values.values()), marker=marker, markersize=3, label=name)
+    more(axis)
+    axis.set_yscale(scale)
+    axis.set_xlabel("step")
+    axis.set_ylabel(ylabel)
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(file, dpi=120, metadata={"Software": None})
+    pyplot.close(figure)

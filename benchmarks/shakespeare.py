@@ -9,6 +9,7 @@ evaluation, over 200 batches.
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import tyro
 
@@ -39,25 +40,16 @@ def losses(data_dir: pathlib.Path, seed: int) -> dict[int, float]:
     return runs.held_out(runs.logged("--model=gpt", "--preset=char", f"--seed={seed}", *data))
 
 
-def curves(file: pathlib.Path, trained: dict[int, dict[int, float]]) -> None:
-    """Validation loss over steps, a line a seed, with the published value."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(7, 4))
-    for seed, run in trained.items():
-        axis.plot(list(run), list(run.values()), marker="o", markersize=3, label=f"seed {seed}")
+def published(axis: Any) -> None:
+    """The bar and nanoGPT's own value."""
     axis.axhspan(*BAR, color="#c1440e", alpha=0.15, label="bar, 1.85 to 1.95")
     axis.axhline(PUBLISHED, color="#c1440e", linestyle="--", label="published, 1.88")
-    axis.set_xlabel("step")
-    axis.set_ylabel("validation loss, nats a character")
-    axis.legend(frameon=False)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(file, dpi=120, metadata={"Software": None})
-    pyplot.close(figure)
+
+
+def picture(file: pathlib.Path, trained: dict[int, dict[int, float]]) -> None:
+    """Validation loss over steps, a line a seed, with the published value."""
+    series = {f"seed {seed}": run for seed, run in trained.items()}
+    record.curves(file, series, ylabel="validation loss, nats a character", more=published)
 
 
 def main() -> None:
@@ -75,7 +67,7 @@ def main() -> None:
             {"validation loss": {"ours": [list(run.values())[-1] for run in trained.values()]}},
             unit="nats a character",
             title="GPT char on tiny Shakespeare, 2,000 steps",
-            picture=lambda file: curves(file, trained),
+            picture=lambda file: picture(file, trained),
             published=PUBLISHED,
             bar=BAR,
             curves=trained,

@@ -9,7 +9,6 @@ steps, beside the spread between seeds.
 """
 
 import dataclasses
-import pathlib
 
 import tyro
 
@@ -42,26 +41,6 @@ def apart(one: dict[int, float], other: dict[int, float]) -> dict[int, float]:
     return {step: abs(value - other[step]) for step, value in one.items()}
 
 
-def picture(file: pathlib.Path, differences: dict[str, dict[int, float]]) -> None:
-    """Differences over steps, on a logarithmic axis."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(7, 4))
-    for name, values in differences.items():
-        axis.plot(list(values), [max(v, 1e-9) for v in values.values()], label=name)
-    axis.set_yscale("log")
-    axis.set_xlabel("step")
-    axis.set_ylabel("difference of training losses, nats")
-    axis.legend(frameon=False)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(file, dpi=120, metadata={"Software": None})
-    pyplot.close(figure)
-
-
 def main() -> None:
     """Trains, prints and records."""
     flags = tyro.cli(Flags, prog="python -m benchmarks.workers")
@@ -81,7 +60,9 @@ def main() -> None:
             {"held-out loss at the end": {name: [value] for name, value in last.items()}},
             unit="nats a character",
             title=f"GPT char in one process and in two workers, {flags.steps:,} steps",
-            picture=lambda file: picture(file, differences),
+            picture=lambda file: record.curves(
+                file, differences, ylabel="difference of training losses, nats", scale="log"
+            ),
             apart=differences,
         )
 

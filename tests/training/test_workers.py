@@ -103,8 +103,8 @@ def test_two_workers_in_float16_skip_average_and_lower_the_rate_as_one_process(
     argv = (
         *tiny_argv, "--precision=mixed_float16", "--average-half-life=40", "--compile=on",
         "--optimizer.kind=sgd", "--optimizer.learning-rate=0.1", "--schedule.kind=plateau",
-        "--schedule.patience=1", "--schedule.min-delta=9", "--schedule.factor=0.5", "--config.dropout=0", "--steps=30",
-        "--eval-every=10",
+        "--schedule.patience=1", "--schedule.min-delta=9", "--schedule.factor=0.5",
+        "--config.dropout=0", "--steps=30", "--eval-every=10",
     )  # fmt: skip
     folders = [tmp_path / "alone", tmp_path / "both"]
     ended = commands(*argv, f"--run-dir={folders[0]}", before=bare + OVERFLOWING)

@@ -97,6 +97,7 @@ def test_two_workers_train_as_one_process_and_only_the_chief_writes(
 OVERFLOWING = "from training import loss_scale\nloss_scale.INITIAL = 2.0**24\n"
 
 
+@pytest.mark.slow
 def test_two_workers_in_float16_skip_average_and_lower_the_rate_as_one_process(
     start, commands, bare, tiny_argv, tmp_path
 ):

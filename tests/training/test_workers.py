@@ -96,6 +96,7 @@ def test_two_workers_train_as_one_process_and_only_the_chief_writes(
 OVERFLOWING = "from training import loss_scale\nloss_scale.INITIAL = 2.0**24\n"
 
 
+@pytest.mark.slow
 def test_two_workers_in_float16_skip_average_and_lower_the_rate_as_one_process(
     start, commands, bare, tiny_argv, tmp_path
 ):
@@ -103,8 +104,7 @@ def test_two_workers_in_float16_skip_average_and_lower_the_rate_as_one_process(
         *tiny_argv, "--precision=mixed_float16", "--average-half-life=40", "--compile=on",
         "--optimizer.kind=sgd", "--optimizer.learning-rate=0.1", "--schedule.kind=plateau",
         "--schedule.patience=1", "--schedule.min-delta=9", "--schedule.factor=0.5",
-        "--config.dropout=0", "--steps=30",
-        "--eval-every=10",
+        "--config.dropout=0", "--steps=30", "--eval-every=10",
     )  # fmt: skip
     folders = [tmp_path / "alone", tmp_path / "both"]
     ended = commands(*argv, f"--run-dir={folders[0]}", before=bare + OVERFLOWING)

@@ -61,11 +61,11 @@ sweep.Line.show = stop
 """
 
 
-def test_control_c_stops_a_trial_and_the_same_command_ends_the_sweep(
-    commands, finished, begun, tmp_path
-):
-    argv = (*TINY, "--steps=1000", "--eval-every=500", "--config.dropout=0,0.1")
-    argv += (f"--sweep.dir={tmp_path / 'sweep'}",)
+def test_control_c_stops_a_trial_and_the_same_command_ends_the_sweep(commands, tmp_path):
+    argv = (
+        *TINY[:2], "--compile=off", "--steps=400", "--eval-every=200", "--save-every=200",
+        "--config.dropout=0,0.1", f"--sweep.dir={tmp_path / 'sweep'}",
+    )  # fmt: skip
     ended = commands(*argv, module="sweep", before=AT_STEP_10.format(name="SIGINT"))
     assert ended.status == 130, ended.output
     assert "Stopped by SIGINT in trial 1 of 2. The same command goes on" in ended.output
@@ -82,7 +82,7 @@ def test_control_c_stops_a_trial_and_the_same_command_ends_the_sweep(
     assert again.status == 0 and snapshot(tmp_path / "sweep" / "dropout=0.1") == before
     assert not (tmp_path / "sweep" / "dropout=0" / "export.json").exists()
     best = json.loads((tmp_path / "sweep" / "results.json").read_text())[0]
-    assert best["best"] < 4 and f"-m training.export {best['run_dir']}" in ended.output
+    assert best["best"] < 4.4 and f"-m training.export {best['run_dir']}" in ended.output
 
 
 def test_a_trial_that_fails_costs_itself_only(commands, finished, begun, tmp_path):

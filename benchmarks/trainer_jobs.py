@@ -26,7 +26,7 @@ from training.journal import Journal
 FOREVER = 1_000_000_000  # steps; a peer's process is ended from outside
 BETWEEN = 100  # steps between two saves
 SAVED = gpt.Config(vocab=None, context=64, depth=8, heads=8, width=512, bias=False, dropout=0.0)
-KEPT = 1000  # batches that the bare step has in memory
+KEPT = 2000  # batches that the bare step has in memory
 WINDOWS = {"char": 5000, "gpt2-small": 1000}  # batches in a unit of the pipeline's work
 BATCH = {"char": 12, "gpt2-small": 2}
 STEPS = {"char": 25, "gpt2-small": 1}  # in a unit of the step's work
@@ -215,7 +215,7 @@ def saves(folder: pathlib.Path, *, at_once: bool) -> None:
 
     checkpoints.Saver.save = save  # type: ignore[method-assign]
     checkpoints.write = write
-    serve_loop(run, data, interval, warm=1)
+    serve_loop(run, data, interval, warm=2)  # the first has no save, the second new memory
 
 
 def work(name: str, folder: pathlib.Path) -> None:

@@ -103,8 +103,7 @@ def train(
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
     progress = resume(folder, learner, journal)
-    many = step.repeat(learner.train_step, strategy)
-    evaluate = step.repeat(learner.eval_step, strategy)
+    many, evaluate = (step.repeat(s, strategy) for s in (learner.train_step, learner.eval_step))
     batches = data.batches("train", recipe.batch_size, seed=run.seed, start=progress.step)
     iterator = spread(batches, strategy)
     everyones = exchange(strategy)

@@ -46,7 +46,7 @@ def snapshot(folder):
     return {f: f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
-AT_STEP_10 = """
+AT_THE_FIRST_LINE = """
 import signal
 from training import sweep
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
@@ -54,7 +54,7 @@ show = sweep.Line.show
 
 def stop(line, words):
     show(line, words)
-    if words.startswith("step 10/"):
+    if words.startswith("step "):
         os.kill(os.getpid(), signal.{name})
 
 sweep.Line.show = stop
@@ -66,7 +66,7 @@ def test_control_c_stops_a_trial_and_the_same_command_ends_the_sweep(commands, t
         *TINY[:2], "--compile=off", "--steps=400", "--eval-every=200", "--save-every=200",
         "--config.dropout=0,0.1", f"--sweep.dir={tmp_path / 'sweep'}",
     )  # fmt: skip
-    ended = commands(*argv, module="sweep", before=AT_STEP_10.format(name="SIGINT"))
+    ended = commands(*argv, module="sweep", before=AT_THE_FIRST_LINE.format(name="SIGINT"))
     assert ended.status == 130, ended.output
     assert "Stopped by SIGINT in trial 1 of 2. The same command goes on" in ended.output
     assert "Traceback" not in ended.output
@@ -126,12 +126,12 @@ def test_results_are_sorted_written_and_drawn(commands, finished, begun, tmp_pat
 def test_after_a_kill_nobody_begins_before_the_orphan_has_ended(commands, refused, tmp_path):
     folder = tmp_path / "sweep"
     argv = (*TINY, "--steps=100000", "--config.dropout=0,0.1", f"--sweep.dir={folder}")
-    ended = commands(*argv, module="sweep", before=AT_STEP_10.format(name="SIGKILL"))
+    ended = commands(*argv, module="sweep", before=AT_THE_FIRST_LINE.format(name="SIGKILL"))
     assert ended.status == -9
     with (folder / "sweep.lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the trial, which ends at its next line
         refused(commands(*argv, module="sweep"), "still at work")
-    ended = commands(*argv, module="sweep", before=AT_STEP_10.format(name="SIGTERM"))
+    ended = commands(*argv, module="sweep", before=AT_THE_FIRST_LINE.format(name="SIGTERM"))
     assert ended.status == 143, ended.output
     assert "Stopped by SIGTERM in trial 1 of 2." in ended.output
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from kmodels import gpt
-from training import config, flags, optimization
+from training import config, flags, optimization, run
 
 
 def parsed(*argv):
@@ -165,6 +165,16 @@ def test_what_cannot_be_is_refused_with_what_was_given_and_what_is_allowed(
 ):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     refused(training_main(*argv, "--describe"), *words)
+
+
+@pytest.mark.parametrize(
+    ("switch", "xla", "wanted"),
+    [("auto", True, True), ("auto", False, False), ("on", False, True), ("off", True, False)],
+)
+def test_compile_auto_follows_the_recipe(switch, xla, wanted):
+    given, recipe = parsed(f"--compile={switch}")
+    recipe = dataclasses.replace(recipe, xla=xla)
+    assert run.resolve(given, recipe, given.config, "").compile is wanted
 
 
 def test_list_names_papers_and_presets(training_main):

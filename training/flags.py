@@ -132,21 +132,7 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any], Recipe]:
         args=list(argv),
         default=flags,
     )
-    check(0 <= flags.seed < 2**32, "seed", flags.seed, "lie in [0, 2^32)")
-    check(
-        flags.replicas is None or flags.replicas >= 1, "replicas", flags.replicas, "be at least 1"
-    )
-    check(flags.spawn is None or flags.spawn >= 2, "spawn", flags.spawn, "be at least 2")
-    if flags.spawn and flags.strategy not in ("auto", "multi_worker"):
-        raise UserError(
-            f"--spawn={flags.spawn} starts a cluster, and --strategy is {flags.strategy}; "
-            "give --strategy=multi_worker or leave it out."
-        )
-    if flags.spawn and "TF_CONFIG" in os.environ:
-        raise UserError(
-            f"--spawn={flags.spawn} starts a cluster, and TF_CONFIG describes another; unset it, "
-            "or leave --spawn out."
-        )
+    _check_values(flags)
     return flags, flags.recipe(base)
 
 
@@ -195,6 +181,25 @@ def _check_names(argv: Sequence[str], flags: Flags[Any]) -> None:
         inner = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
         names += [f"{field.name}.{f.name}" for f in inner] or [field.name]
     command.check_names(argv, names)
+
+
+def _check_values(flags: Flags[Any]) -> None:
+    """Raises UserError for values that no type can rule out."""
+    check(0 <= flags.seed < 2**32, "seed", flags.seed, "lie in [0, 2^32)")
+    check(
+        flags.replicas is None or flags.replicas >= 1, "replicas", flags.replicas, "be at least 1"
+    )
+    check(flags.spawn is None or flags.spawn >= 2, "spawn", flags.spawn, "be at least 2")
+    if flags.spawn and flags.strategy not in ("auto", "multi_worker"):
+        raise UserError(
+            f"--spawn={flags.spawn} starts a cluster, and --strategy is {flags.strategy}; "
+            "give --strategy=multi_worker or leave it out."
+        )
+    if flags.spawn and "TF_CONFIG" in os.environ:
+        raise UserError(
+            f"--spawn={flags.spawn} starts a cluster, and TF_CONFIG describes another; unset it, "
+            "or leave --spawn out."
+        )
 
 
 def listing() -> str:

@@ -73,14 +73,14 @@ def test_values_are_frozen(make_run):
 
 def test_a_run_is_read_back_from_its_json(make_run):
     run = make_run(data_dir=pathlib.Path("text.txt"), replicas=2, clip_norm=None)
-    again = config.from_json(config.to_json(run), lambda model: gpt.Config)
+    again = config.from_json(config.to_json(run), types_of)
     assert again == run and isinstance(again.data_dir, pathlib.Path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "3", "{}"])
 def test_what_is_no_run_at_all_is_no_run(text):
     with pytest.raises(ValueError):
-        config.from_json(text, lambda model: gpt.Config)
+        config.from_json(text, types_of)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

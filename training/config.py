@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -178,11 +178,12 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
     return {k: v for part in parts for k, v in part.items()}
 
 
-def from_json(text: str, config_of: Callable[[str], type]) -> Run:
+def from_json(text: str, types_of: Callable[[str], Mapping[str, Any]]) -> Run:
     """The run that `to_json` wrote.
 
     Args:
-        config_of: Gives the config class of a model's name.
+        types_of: A model's name to the types of the fields that differ by model or that only a
+            protocol describes here, by dotted name.
 
     Raises:
         UserError: a field is missing, unknown or of another type; the message names it.
@@ -191,39 +192,41 @@ def from_json(text: str, config_of: Callable[[str], type]) -> Run:
     stored = json.loads(text)
     if not isinstance(stored, dict) or "model" not in stored:
         raise ValueError("it names no model")
-    run: Run = _fields(Run, stored, "", config=config_of(stored["model"]))
+    run: Run = _value(Run, stored, "", types_of(stored["model"]))
     return run
 
 
-def _fields(kind: Any, value: Any, name: str, **known: type) -> Any:
-    """A dataclass from a JSON object with exactly its fields; `known` replaces their types."""
+def _fields(kind: Any, value: Any, name: str, known: Mapping[str, Any]) -> Any:
+    """A dataclass from a JSON object with exactly its fields."""
     if not isinstance(value, dict):
         raise UserError(f"{name} is {value!r}, not an object.")
-    hints = {**get_type_hints(kind), **known}
+    hints = get_type_hints(kind)
     names = {f.name: f"{name}.{f.name}".lstrip(".") for f in dataclasses.fields(kind)}
     for field in [*names, *value]:
         if field not in value:
             raise UserError(f"{names[field]} is missing.")
         if field not in names:
             raise UserError(f"{f'{name}.{field}'.lstrip('.')} is unknown.")
-    values = {n: _value(hints[n], value[n], names[n]) for n in names}
+    values = {n: _value(hints[n], value[n], names[n], known) for n in names}
     try:
         return kind(**values)
     except ValueError as error:
         raise UserError(str(error)) from None
 
 
-def _value(kind: Any, value: Any, name: str) -> Any:
-    """A JSON value as a value of that type, strictly."""
+def _value(kind: Any, value: Any, name: str, known: Mapping[str, Any]) -> Any:
+    """A JSON value as a value of that type, or of the type known for the name; strictly."""
+    kind = known.get(name, kind)
     if dataclasses.is_dataclass(kind):
-        return _fields(kind, value, name)
+        return _fields(kind, value, name, known)
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return _value(_member(inner, value, name), value, name)
+        member = _member(inner, value, name)
+        return _value(member, value, name, {**known, name: member})
     if origin is tuple and isinstance(value, list):
         each = inner[:1] * len(value) if inner[1:] == (...,) else inner
         if len(each) == len(value):
-            return tuple(_value(k, v, name) for k, v in zip(each, value, strict=True))
+            return tuple(_value(k, v, f"{name}[]", known) for k, v in zip(each, value, strict=True))
     if origin is Literal and value in inner:
         return value
     if kind is pathlib.Path and isinstance(value, str):
@@ -247,7 +250,7 @@ def _member(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
         return by_kind[value["kind"]]
     for kind in (k for k in kinds if k is not type(None)):
         try:
-            _value(kind, value, name)
+            _value(kind, value, name, {})
         except UserError:
             continue
         return kind

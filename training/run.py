@@ -20,7 +20,7 @@ import rich.console
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 from training.command import guard
-from training.config import Run, UserError, differences, to_json
+from training.config import Run, UserError, to_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +48,7 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
     flags, recipe = command_line.parse(argv)
     if flags.describe:
         return describe(flags, recipe)
-    from training import cluster, recipes, strategy
+    from training import cluster, recipes, runs, strategy
 
     if flags.spawn is not None:
         return cluster.spawn(flags.spawn, command_line.without("--spawn", argv))
@@ -58,7 +58,7 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
     run = dataclasses.replace(run, arguments=tuple(argv))
     if flags.dry_run:
         return dry(run, prepared, chosen, console)
-    check_folder(run)
+    runs.check_folder(run, publishes=not flags.no_export)
     return go(run, prepared, chosen, console, publish=not flags.no_export)
 
 
@@ -103,41 +103,6 @@ def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
         journals=journals.chosen(flags.journals),
         profile=profiling.steps(flags.profile, recipe.steps),
     )
-
-
-def check_folder(run: Run) -> None:
-    """Raises UserError where the folder holds another run, or this one finished.
-
-    More steps than before are the one difference that is welcome: the run goes on.
-    """
-    file = run.run_dir / "run.json"
-    if not file.exists():
-        if run.run_dir.exists() and any(run.run_dir.iterdir()):
-            raise UserError(
-                f"{run.run_dir} holds files but no run.json, so it is not a run; "
-                "give another --run-dir."
-            )
-        return
-    try:
-        old = json.loads(file.read_text())
-        steps = int(old["recipe"]["steps"])
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"{file} does not describe a run; give another --run-dir.") from None
-    different = differences(old, run)
-    if steps < run.recipe.steps:
-        different = [d for d in different if not d.startswith("recipe.steps ")]
-    if different:
-        raise UserError(
-            f"{run.run_dir} holds another run: {different[0]}"
-            f"{f', and {len(different) - 1} more differences' if different[1:] else ''}. Give "
-            "another --run-dir, a larger --steps to go on, or --init-from to begin with its "
-            "weights."
-        )
-    if (run.run_dir / "export.json").exists() and steps == run.recipe.steps:
-        raise UserError(
-            f"{run.run_dir} holds this very run, finished at step {steps:,}. Give a larger "
-            "--steps to go on, or another --run-dir with --init-from to begin with its weights."
-        )
 
 
 def go(

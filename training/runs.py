@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from training.config import Run, UserError, from_json
+from training.config import Run, UserError, differences, from_json
 
 T = TypeVar("T")
 Entry = dict[str, Any]  # a line of logs.jsonl
@@ -32,19 +33,80 @@ def read(run_dir: pathlib.Path) -> Run:
         UserError: there is none, its run.json describes no run, or one of another version.
     """
     from kmodels.core import zoo
+    from training.optimization import Optimizer, Schedule
 
-    def config_of(model: str) -> type:
-        return type(next(iter(zoo.load(model).PRESETS.values())))
+    def types_of(model: str) -> dict[str, Any]:
+        return {
+            "config": type(next(iter(zoo.load(model).PRESETS.values()))),
+            "recipe.optimizer": Optimizer,
+            "recipe.schedule": Schedule,
+        }
 
     described(run_dir)
     try:
-        return from_json(_text(run_dir), config_of)
+        return from_json(_text(run_dir), types_of)
     except UserError as error:
         raise UserError(
             f"{run_dir / 'run.json'} is of another version of this project: {error}"
         ) from None
     except ValueError as error:
         raise UserError(f"{run_dir / 'run.json'}: {error}") from None
+
+
+def check_folder(run: Run, *, publishes: bool = True) -> None:
+    """Whether a run may begin or go on in its folder.
+
+    More steps than before are the one difference that is welcome: the run goes on.
+
+    Args:
+        publishes: Whether it is to be exported.
+
+    Raises:
+        UserError: the folder holds another run, or this one finished, or nothing can be written
+            there or where the export goes.
+    """
+    check_writable(run.run_dir, "--run-dir")
+    if publishes:
+        check_writable(run.export_dir, "--export-dir")
+    file = run.run_dir / "run.json"
+    if not file.exists():
+        if run.run_dir.exists() and any(run.run_dir.iterdir()):
+            raise UserError(
+                f"{run.run_dir} holds files but no run.json, so it is not a run; "
+                "give another --run-dir."
+            )
+        return
+    try:
+        old = json.loads(file.read_text())
+        steps = int(old["recipe"]["steps"])
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{file} does not describe a run; give another --run-dir.") from None
+    different = differences(old, run)
+    if steps < run.recipe.steps:
+        different = [d for d in different if not d.startswith("recipe.steps ")]
+    if different:
+        raise UserError(
+            f"{run.run_dir} holds another run: {different[0]}"
+            f"{f', and {len(different) - 1} more differences' if different[1:] else ''}. Give "
+            "another --run-dir, a larger --steps to go on, or --init-from to begin with its "
+            "weights."
+        )
+    if (run.run_dir / "export.json").exists() and steps == run.recipe.steps:
+        raise UserError(
+            f"{run.run_dir} holds this very run, finished at step {steps:,}. Give a larger "
+            "--steps to go on, or another --run-dir with --init-from to begin with its weights."
+        )
+
+
+def check_writable(folder: pathlib.Path, flag: str) -> None:
+    """Raises UserError unless the folder, or the nearest one above it, can be written to."""
+    whole = folder.absolute()
+    there = next(place for place in (whole, *whole.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{flag}: nothing can be written to {folder}, for {there} is no folder that this user "
+            "may write to."
+        )
 
 
 def _text(run_dir: pathlib.Path) -> str:

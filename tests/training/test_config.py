@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from kmodels import gpt
-from training import config
+from training import config, optimization
 
 
 def test_equal_runs_give_equal_json_that_reads_back(make_run):
@@ -71,6 +71,14 @@ def test_values_are_frozen(make_run):
     assert isinstance(run.run_dir, pathlib.Path)
 
 
+def types_of(model):
+    return {
+        "config": gpt.Config,
+        "recipe.optimizer": optimization.Optimizer,
+        "recipe.schedule": optimization.Schedule,
+    }
+
+
 def test_a_run_is_read_back_from_its_json(make_run):
     run = make_run(data_dir=pathlib.Path("text.txt"), replicas=2, clip_norm=None)
     again = config.from_json(config.to_json(run), types_of)
@@ -112,7 +120,7 @@ class Drawing:
 )
 def test_classes_are_told_apart_by_their_kind(drawing):
     stored = json.loads(json.dumps(dataclasses.asdict(drawing)))
-    assert config._value(Drawing, stored, "drawing") == drawing
+    assert config._value(Drawing, stored, "drawing", {}) == drawing
 
 
 @pytest.mark.parametrize(
@@ -130,5 +138,5 @@ def test_classes_are_told_apart_by_their_kind(drawing):
 def test_reading_is_strict(change, sentence):
     stored = json.loads(json.dumps(dataclasses.asdict(Drawing(shape=None))))
     with pytest.raises(config.UserError) as caught:
-        config._value(Drawing, {**stored, **change}, "drawing")
+        config._value(Drawing, {**stored, **change}, "drawing", {})
     assert sentence in str(caught.value)

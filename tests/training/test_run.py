@@ -141,6 +141,24 @@ def test_weights_to_begin_with_that_are_not_there_are_refused(
     assert not (tmp_path / "run" / "run.json").exists(), "the folder stays free"
 
 
+@pytest.mark.parametrize("flag", ["--run-dir", "--export-dir"])
+@pytest.mark.parametrize("why", ["under a file", "not allowed"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(
+    training_main, refused, tiny_argv, tmp_path, monkeypatch, flag, why
+):
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    if why == "not allowed":
+        monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path / "closed")
+        file = tmp_path / "closed"
+        file.mkdir()
+    places = {"--run-dir": tmp_path / "run", "--export-dir": tmp_path / "exports"}
+    places[flag] = file / "below"
+    ended = training_main(*tiny_argv, *(f"{name}={place}" for name, place in places.items()))
+    refused(ended, f"{flag}: nothing can be written to {file / 'below'}, for {file} is no folder")
+    assert not (tmp_path / "run").exists()
+
+
 # How it goes on.
 
 

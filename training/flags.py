@@ -132,8 +132,7 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any], Recipe]:
         SystemExit: tyro's help (0) or its message about a value (2).
     """
     model, preset, default = _preset(argv)
-    kind = type(default)
-    config = default
+    kind, config = type(default), default
     if any(a.replace("-", "_").startswith("__config.") for a in argv):
         only, _ = tyro.cli(
             _ConfigOnly[kind],  # type: ignore[valid-type]

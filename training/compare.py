@@ -76,7 +76,7 @@ def numbers(stored: Mapping[str, Any], entries: Sequence[runs.Entry]) -> dict[st
 def best_of(entries: Sequence[runs.Entry], watch: str) -> tuple[float, int] | None:
     """The lowest watched number of all evaluations, and its step."""
     found = [(e[watch], e["step"]) for e in entries if e["split"] == "eval" and watch in e]
-    return min((f for f in found if f[0] is not None), default=None)
+    return min((f for f in found if f[0] is not None and math.isfinite(f[0])), default=None)
 
 
 def _last(entries: Sequence[runs.Entry], split: str) -> float | None:

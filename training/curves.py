@@ -39,7 +39,7 @@ def curves(
     for name, entries in runs.items():
         places = seconds(entries) if x == "seconds" else {e["step"]: e["step"] for e in entries}
         points = [(places[e["step"]], e["loss"]) for e in entries if e["split"] == split]
-        points = [p for p in points if p[1] is not None]  # null was not finite
+        points = [p for p in points if p[1] is not None and math.isfinite(p[1])]
         marker = "o" if split == "eval" and len(points) < 30 else ""
         style = {"color": colours[name]} if colours else {}
         axes.plot(

@@ -118,13 +118,11 @@ def train(
         return max(everyones(signals.number or 0))  # all workers end at the same step
 
     saver = checkpoints.Saver(folder, keep=recipe.keep)
-    shown = journal.live(progress.step)
-    with Signals() as signals, saver, contextlib.closing(profile), shown:
+    with Signals() as signals, saver, contextlib.closing(profile), journal.live(progress.step):
         while progress.step < recipe.steps or not progress.evaluated:
             saver.check()
             if progress.evaluated:
-                logs, count = advance()
-                guard.train(progress.step, logs, count=count)
+                guard.train(progress.step, **advance())
             seen = None if progress.evaluated else look(asked)
             if seen is not None:
                 guard.eval(progress.step, seen[0])
@@ -149,8 +147,8 @@ def stepper(
     profile: profiling.Profile,
     progress: Progress,
     strategy: tf.distribute.Strategy,
-) -> Callable[[], tuple[dict[str, float], int]]:
-    """A function that takes the steps up to the next log, logs them, and gives means and count."""
+) -> Callable[[], dict[str, Any]]:
+    """A function that takes the steps up to the next log, logs them, and gives logs and count."""
     recipe, start = run.recipe, progress.step
     meter = speed.Meter(learner.train_step, run, strategy, measures=journal.writes)
     many = step.repeat(meter, strategy)
@@ -158,7 +156,7 @@ def stepper(
         data.batches("train", recipe.batch_size, seed=run.seed, start=start), strategy
     )
 
-    def advance() -> tuple[dict[str, float], int]:
+    def advance() -> dict[str, Any]:
         to_log = recipe.log_every - progress.step % recipe.log_every
         count = min(to_log, recipe.steps - progress.step)
         with profile.around(progress.step + 1, progress.step + count):
@@ -172,7 +170,7 @@ def stepper(
         journal.train(progress.step, logs, count=count, seconds=seconds, machine=numbers)
         ended = progress.step == recipe.steps
         progress.evaluated = not ended and progress.step % recipe.eval_every != 0
-        return logs, count
+        return {"logs": logs, "count": count}
 
     return advance
 

@@ -26,7 +26,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         """Makes what a plateau remembers, among the optimizer's variables."""
         if not isinstance(self.schedule, optimization.Plateau):
             return
-        lowest = keras.initializers.Constant(math.inf)
+        lowest = keras.initializers.Constant(tf.float32.max)  # finite, for the guards
         self.reduced = optimizer.add_variable((), initializer="ones", name="plateau_share")
         self.lowest = optimizer.add_variable((), initializer=lowest, name="plateau_lowest")
         self.waited = optimizer.add_variable((), initializer="zeros", name="plateau_waited")

@@ -48,7 +48,7 @@ class Sink(Protocol):
     def write(self, entry: Entry) -> None:
         """Takes one entry; steps never fall between two calls of `rewind`."""
 
-    def rewind(self, step: int, *, evaluated: bool) -> None:
+    def rewind(self, step: int, *, evaluated: bool = True) -> None:
         """Drops what came after `step`, and its own evaluation where that is to come again."""
 
     def close(self) -> None:

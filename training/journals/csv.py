@@ -18,7 +18,7 @@ class Csv:
     def write(self, entry: Entry) -> None:
         pass
 
-    def rewind(self, step: int, *, evaluated: bool) -> None:
+    def rewind(self, step: int, *, evaluated: bool = True) -> None:
         pass
 
     def close(self) -> None:

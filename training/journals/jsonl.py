@@ -26,7 +26,7 @@ class Jsonl:
         with self.file.open("a", encoding="utf-8") as file:
             file.write(_line(line))
 
-    def rewind(self, step: int, *, evaluated: bool) -> None:
+    def rewind(self, step: int, *, evaluated: bool = True) -> None:
         """Also drops a half-written last line."""
         if self.file.exists():
             lines = (

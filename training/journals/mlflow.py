@@ -42,7 +42,7 @@ class Mlflow:
         for name, picture in entry.pictures.items():
             self.client.log_image(self.run_id, picture, f"samples/{entry.step:08d}-{name}.png")
 
-    def rewind(self, step: int, *, evaluated: bool) -> None:
+    def rewind(self, step: int, *, evaluated: bool = True) -> None:
         pass
 
     def close(self) -> None:

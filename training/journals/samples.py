@@ -24,7 +24,7 @@ class Samples:
             png = tf.io.encode_png(picture).numpy()
             write_atomically(self.folder / f"{entry.step:08d}-{name}.png", png)
 
-    def rewind(self, step: int, *, evaluated: bool) -> None:
+    def rewind(self, step: int, *, evaluated: bool = True) -> None:
         for at, file in files(self.folder):
             if not is_kept(at, "eval", step, evaluated=evaluated):
                 file.unlink()

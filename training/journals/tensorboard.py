@@ -22,7 +22,7 @@ class TensorBoard:
                 tf.summary.image(f"{entry.split}/{name}", picture[None])
         self.events.flush()
 
-    def rewind(self, step: int, *, evaluated: bool) -> None:
+    def rewind(self, step: int, *, evaluated: bool = True) -> None:
         pass
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ class Wandb:
             values[f"{entry.split}/{name}"] = wandb.Image(picture)
         self.run.log(values)
 
-    def rewind(self, step: int, *, evaluated: bool) -> None:
+    def rewind(self, step: int, *, evaluated: bool = True) -> None:
         pass
 
     def close(self) -> None:

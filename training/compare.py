@@ -5,6 +5,7 @@ python -m training.compare runs/gpt-char-docs runs/second --out=compare.png
 
 import dataclasses
 import json
+import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ import pytest
 
 from kmodels import gpt
 from training import config as values
-from training import optimization
+from training import optimization, runs
 from training.data.windows import TokenWindows
 from training.learners import gradient
 from training.objectives.next_token import next_token
@@ -92,3 +92,14 @@ def same_tensors() -> Callable[[pathlib.Path, pathlib.Path], bool]:
         return all(a[name].tobytes() == b[name].tobytes() for name in a)
 
     return same
+
+
+@pytest.fixture(scope="session")
+def told() -> Callable[[pathlib.Path], list[dict[str, Any]]]:
+    """What the log of a run folder says of the run; the machine is another at another time."""
+    machine = {"tokens_per_second", "seconds", "mfu", "memory_gib", "gpu_memory_gib"}
+
+    def entries(folder: pathlib.Path) -> list[dict[str, Any]]:
+        return [{k: v for k, v in e.items() if k not in machine} for e in runs.entries(folder)]
+
+    return entries

@@ -1,7 +1,5 @@
 """SIGTERM at any moment: 143, one sentence, and the same command ends as if nothing had been."""
 
-import json
-
 import pytest
 
 TERMINATE = """
@@ -31,15 +29,10 @@ MOMENTS = {
 }
 
 
-def logs(folder):
-    entries = map(json.loads, (folder / "logs.jsonl").read_text().splitlines())
-    return [{k: v for k, v in e.items() if k != "tokens_per_second"} for e in entries]
-
-
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize(("number", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_signal_at_any_moment_ends_the_run_and_loses_nothing(
-    commands, bare, undisturbed, tmp_path, same_tensors, moment, number, status
+    commands, bare, undisturbed, tmp_path, same_tensors, told, moment, number, status
 ):
     call, step = MOMENTS[moment]
     run = tmp_path / "run"
@@ -54,7 +47,7 @@ def test_a_signal_at_any_moment_ends_the_run_and_loses_nothing(
     assert ended.status == 0, ended.output
     ends = [d / "checkpoints" / "00000040" for d in (run, undisturbed.run_dir)]
     assert same_tensors(*ends)
-    assert logs(run) == logs(undisturbed.run_dir)
+    assert told(run) == told(undisturbed.run_dir)
 
 
 SAMPLE = """
@@ -74,7 +67,7 @@ text_sample.make = make
 
 
 def test_a_signal_while_a_sample_is_drawn_ends_the_run_after_it(
-    commands, no_export, trained, tiny_argv, tmp_path, same_tensors
+    commands, no_export, trained, tiny_argv, tmp_path, same_tensors, told
 ):
     run = tmp_path / "run"
     argv = (*tiny_argv, f"--run-dir={run}")
@@ -86,4 +79,4 @@ def test_a_signal_while_a_sample_is_drawn_ends_the_run_after_it(
     assert ended.status == 0, ended.output
     ends = [d / "checkpoints" / "00000040" for d in (run, trained.run_dir)]
     assert same_tensors(*ends)
-    assert logs(run) == logs(trained.run_dir)
+    assert told(run) == told(trained.run_dir)

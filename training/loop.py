@@ -122,7 +122,7 @@ def train(
         while progress.step < recipe.steps or not progress.evaluated:
             saver.check()
             if progress.evaluated:
-                guard.train(progress.step, **advance())
+                guard.train(**advance())
             seen = None if progress.evaluated else look(asked)
             if seen is not None:
                 guard.eval(progress.step, seen[0])
@@ -148,7 +148,7 @@ def stepper(
     progress: Progress,
     strategy: tf.distribute.Strategy,
 ) -> Callable[[], dict[str, Any]]:
-    """A function that takes the steps up to the next log, logs them, and gives logs and count."""
+    """A function that takes the steps up to the next log, logs them, and says so to the guard."""
     recipe, start = run.recipe, progress.step
     meter = speed.Meter(learner.train_step, run, strategy, measures=journal.writes)
     many = step.repeat(meter, strategy)
@@ -170,7 +170,7 @@ def stepper(
         journal.train(progress.step, logs, count=count, seconds=seconds, machine=numbers)
         ended = progress.step == recipe.steps
         progress.evaluated = not ended and progress.step % recipe.eval_every != 0
-        return {"logs": logs, "count": count}
+        return {"step": progress.step, "logs": logs, "count": count}
 
     return advance
 

@@ -14,9 +14,8 @@ import rich.console
 import tensorflow as tf
 from safetensors.numpy import load_file
 
-from training import checkpoints, guards, loop
+from training import checkpoints, guards, loop, schedules
 from training.journal import Journal
-from training.learners import gradient
 
 
 @pytest.fixture
@@ -102,7 +101,7 @@ def rate(monkeypatch):
         def call(self, now):
             return tf.where(now < step, 1e-2, to)
 
-        monkeypatch.setattr(gradient.Rate, "__call__", call)
+        monkeypatch.setattr(schedules.Rate, "__call__", call)
 
     return leap
 
@@ -203,8 +202,8 @@ def test_the_command_says_one_sentence_and_ends_with_status_1(commands, bare, ti
 
 LEAP = """
 import tensorflow as tf
-import training.learners.gradient as gradient
-gradient.Rate.__call__ = lambda self, step: tf.where(step < 45, 1e-3, 1e30)
+from training import schedules
+schedules.Rate.__call__ = lambda self, step: tf.where(step < 45, 1e-3, 1e30)
 """
 
 

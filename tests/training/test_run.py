@@ -185,7 +185,9 @@ def test_another_runs_weights_can_be_the_beginning(
         before=bare,
     )
     assert ended.status == 0, ended.output
-    assert "gpt/block_2/norm_1/gamma keeps its initial values: it is not there." in ended.output
+    assert (
+        "gpt/block_2/norm_1/gamma (16,) keeps its initial values: it is not there." in ended.output
+    )
     assert re.search(r"--init-from: \d+ of \d+ tensors were taken", ended.output)
     log = (tmp_path / "run" / "logs.jsonl").read_text().splitlines()
     first = json.loads(log[0])["loss"]

@@ -11,7 +11,8 @@ AdamW's moments), batches of 8 x 64 tokens, a save every 100 steps. How long the
 against the time between two saves and against one step; how much longer the steps take while the
 thread writes; and the same when the loop waits for the disk (decision 0014).
 
-`data`: examples a second of the pipeline alone, from memory, against what the step takes.
+`data`: examples a second of the pipeline alone, from memory; for `char`, against what the step
+takes.
 """
 
 import dataclasses
@@ -154,8 +155,10 @@ def data(flags: Flags, rounds: int) -> None:
     abouts: dict[str, dict[str, str]] = {}
     others: dict[str, float] = {}
     for preset, batch in trainer_jobs.BATCH.items():
-        kinds = {"pipeline": trainer_jobs.WINDOWS, "step": trainer_jobs.STEPS}
-        peer_names = {"pipeline": f"windows:{preset}", "step": f"step:{preset}"}
+        kinds = {"pipeline": trainer_jobs.WINDOWS}
+        peer_names = {"pipeline": f"windows:{preset}"}
+        if preset in trainer_jobs.STEPS:
+            kinds["step"], peer_names["step"] = trainer_jobs.STEPS, f"step:{preset}"
         found = alternate(list(peer_names.values()), rounds=rounds, units=1)
         rates = {
             kind: [batch * units[preset] / s for s in found.seconds[peer_names[kind]]]
@@ -163,9 +166,11 @@ def data(flags: Flags, rounds: int) -> None:
         }
         about = {kind: found.about[peer_names[kind]] for kind in kinds}
         title = f"Windows of {preset} from memory, and what the training step takes of them"
-        peers.show(title, rates, unit="examples/s", references=["step"], about=about)
+        references = ["step"] if "step" in rates else []
+        peers.show(title, rates, unit="examples/s", references=references, about=about)
         values[preset], abouts[preset], others[preset] = rates, about, found.others
-        ratios[preset] = {"step": peers.ratios(rates, "step")}
+        if references:
+            ratios[preset] = {"step": peers.ratios(rates, "step")}
     if flags.save:
         record.record(
             "trainer-data",

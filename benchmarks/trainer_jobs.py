@@ -29,7 +29,7 @@ SAVED = gpt.Config(vocab=None, context=64, depth=8, heads=8, width=512, bias=Fal
 KEPT = 2000  # batches that the bare step has in memory
 WINDOWS = {"char": 5000, "gpt2-small": 1000}  # batches in a unit of the pipeline's work
 BATCH = {"char": 12, "gpt2-small": 2}
-STEPS = {"char": 25, "gpt2-small": 1}  # in a unit of the step's work
+STEPS = {"char": 25}  # in a unit of the step's work
 WORDS = 1_000_000  # random tokens that gpt2-small's windows are cut from
 
 
@@ -78,8 +78,8 @@ class Turns(Journal):
         self.left = 0
         self.calls: list[float] = []  # seconds of each call of the graph in this turn
 
-    def train(self, step: int, logs: dict[str, float], *, count: int, seconds: float) -> None:
-        super().train(step, logs, count=count, seconds=seconds)
+    def train(self, step: int, logs: Any, *, count: int, seconds: float, **more: Any) -> None:
+        super().train(step, logs, count=count, seconds=seconds, **more)
         self.calls.append(seconds)
         self.left -= count
         if self.left <= 0:
@@ -126,8 +126,7 @@ def bare(preset: str, folder: pathlib.Path, *, units: int = 1) -> tuple[peers.Jo
     run, data = run_of(gpt.PRESETS[preset], folder, batch_size=BATCH[preset])
     learner = command.learner_of(run, tf.distribute.get_strategy())
     at_once = run.recipe.log_every if units == 1 else units
-    wanted = KEPT if preset == "char" else 10
-    first = data.batches("train", BATCH[preset], seed=run.seed).take(wanted)
+    first = data.batches("train", BATCH[preset], seed=run.seed).take(KEPT)
     batches = list(first.as_numpy_iterator())
     kept = {name: tf.constant(np.stack([b[name] for b in batches])) for name in batches[0]}
 
@@ -135,7 +134,7 @@ def bare(preset: str, folder: pathlib.Path, *, units: int = 1) -> tuple[peers.Jo
     def many(start: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         loss = tf.constant(0.0)
         for i in tf.range(count):
-            batch = {name: value[(start + i) % wanted] for name, value in kept.items()}
+            batch = {name: value[(start + i) % KEPT] for name, value in kept.items()}
             loss += learner.train_step(batch)["loss"]
         return loss
 

@@ -65,7 +65,9 @@ class Journal:
             rich.progress.TextColumn("{task.fields[text]}"),
             rich.progress.TimeRemainingColumn(compact=True),
         )
-        with rich.progress.Progress(*columns, console=self.console, transient=False) as self.bar:
+        with rich.progress.Progress(
+            *columns, console=self.console, refresh_per_second=2
+        ) as self.bar:
             self.task = self.bar.add_task(
                 "", total=self.run.recipe.steps, completed=step, text="compiling the first steps"
             )

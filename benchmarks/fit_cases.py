@@ -24,7 +24,7 @@ import rich.console
 import tensorflow as tf
 import tyro
 
-from training import config, loop, strategy
+from training import config, loop, optimization, strategy
 from training.data.windows import TokenWindows
 from training.journal import Journal
 from training.learners.gradient import Gradient
@@ -157,8 +157,8 @@ def ours(case: Case, chosen: tf.distribute.Strategy) -> keras.Model:
 class Deadly(Journal):
     """Kills the process after a step's log line."""
 
-    def train(self, step: int, logs: dict[str, float], *, count: int, seconds: float) -> None:
-        super().train(step, logs, count=count, seconds=seconds)
+    def train(self, step: int, logs: Any, *, count: int, seconds: float, **more: Any) -> None:
+        super().train(step, logs, count=count, seconds=seconds, **more)
         if step == KILLED:
             kill()
 
@@ -171,8 +171,8 @@ def described(case: Case) -> config.Run:
         codec=config.TextCodecChoice(),
         learner="gradient",
         objective="next_token",
-        optimizer=config.AdamW(),
-        schedule=config.Schedule(),
+        optimizer=optimization.AdamW(),
+        schedule=optimization.Constant(),
         batch_size=BATCH,
         micro_batches=PARTS if case.question == "accumulate" else 1,
         steps=case.steps,
@@ -186,14 +186,7 @@ def described(case: Case) -> config.Run:
         preset="small",
         config=None,
         recipe=recipe,
-        seed=0,
-        strategy="one",
-        replicas=None,
-        precision="float32",
         compile=case.question == "xla",
-        data_dir=None,
-        data_sha256="",
-        init_from=None,
         run_dir=case.folder / kept(case),
         export_dir=case.folder / "exports",
     )

@@ -133,14 +133,14 @@ class Run:
     preset: str
     config: Any
     recipe: Recipe
-    seed: int
-    strategy: StrategyName
-    replicas: int | None
-    precision: Precision
-    compile: bool
-    data_dir: pathlib.Path | None
-    data_sha256: str
-    init_from: str | None
+    seed: int = 0
+    strategy: StrategyName = "one"
+    replicas: int | None = None
+    precision: Precision = "float32"
+    compile: bool = False
+    data_dir: pathlib.Path | None = None
+    data_sha256: str = ""
+    init_from: str | None = None
     run_dir: pathlib.Path
     export_dir: pathlib.Path
     journals: tuple[str, ...] = ("csv", "tensorboard")

@@ -114,6 +114,13 @@ def train(
         if journal.writes:
             saver.save(learner.state, checkpoints.Meta(**dataclasses.asdict(progress)))
 
+    def judge(means: dict[str, float], shown: dict[str, Any]) -> None:
+        guard.eval(progress.step, means)
+        journal.eval(progress.step, means, shown)
+        learner.watched(means[recipe.watch])
+        if progress.improved(means[recipe.watch]):
+            save()
+
     def asked() -> int:
         return max(everyones(signals.number or 0))  # all workers end at the same step
 
@@ -122,14 +129,11 @@ def train(
         while progress.step < recipe.steps or not progress.evaluated:
             saver.check()
             if progress.evaluated:
-                guard.train(**advance())
+                logs, count = advance()
+                guard.train(progress.step, logs, count=count)
             seen = None if progress.evaluated else look(asked)
             if seen is not None:
-                guard.eval(progress.step, seen[0])
-                journal.eval(progress.step, *seen)
-                learner.watched(seen[0][recipe.watch])
-                if progress.improved(seen[0][recipe.watch]):
-                    save()
+                judge(*seen)
             if progress.step % recipe.save_every == 0 or progress.step == recipe.steps:
                 save()
             if number := asked():
@@ -147,8 +151,8 @@ def stepper(
     profile: profiling.Profile,
     progress: Progress,
     strategy: tf.distribute.Strategy,
-) -> Callable[[], dict[str, Any]]:
-    """A function that takes the steps up to the next log, logs them, and says so to the guard."""
+) -> Callable[[], tuple[dict[str, float], int]]:
+    """A function that takes the steps up to the next log, logs them, and gives means and count."""
     recipe, start = run.recipe, progress.step
     meter = speed.Meter(learner.train_step, run, strategy, measures=journal.writes)
     many = step.repeat(meter, strategy)
@@ -156,7 +160,7 @@ def stepper(
         data.batches("train", recipe.batch_size, seed=run.seed, start=start), strategy
     )
 
-    def advance() -> dict[str, Any]:
+    def advance() -> tuple[dict[str, float], int]:
         to_log = recipe.log_every - progress.step % recipe.log_every
         count = min(to_log, recipe.steps - progress.step)
         with profile.around(progress.step + 1, progress.step + count):
@@ -170,7 +174,7 @@ def stepper(
         journal.train(progress.step, logs, count=count, seconds=seconds, machine=numbers)
         ended = progress.step == recipe.steps
         progress.evaluated = not ended and progress.step % recipe.eval_every != 0
-        return {"step": progress.step, "logs": logs, "count": count}
+        return logs, count
 
     return advance
 

@@ -23,7 +23,6 @@ class Record:
         unit: "tokens" or "examples".
         entries: logs.jsonl.
         machine: machine.json, empty before the first steps.
-        exported: The folder of its export, where it has one.
     """
 
     folder: pathlib.Path
@@ -33,7 +32,6 @@ class Record:
     unit: str
     entries: list[dict[str, Any]]
     machine: dict[str, Any]
-    exported: str | None
 
     @property
     def name(self) -> str:
@@ -54,8 +52,9 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether it took all its steps and was published."""
-        return self.exported is not None and self.step == self.run["recipe"]["steps"]
+        """Whether it took all its steps and was evaluated at the last."""
+        last = self.run["recipe"]["steps"]
+        return any(e["split"] == "eval" and e["step"] == last for e in self.entries)
 
     def numbers(self, name: str) -> list[float]:
         """One number of all training intervals that have it."""
@@ -84,7 +83,6 @@ def read(folder: pathlib.Path) -> Record:
         unit=recipes.load(run["model"]).UNIT,
         entries=runs.entries(folder),
         machine=_json(folder / "machine.json"),
-        exported=_json(folder / "export.json").get("folder"),
     )
 
 

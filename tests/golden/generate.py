@@ -89,13 +89,7 @@ def learner_of(
         config=config,
         recipe=recipe,
         seed=seed,
-        strategy="one",
-        replicas=None,
-        precision="float32",
         compile=compile,
-        data_dir=None,
-        data_sha256="",
-        init_from=None,
         run_dir=pathlib.Path("nowhere"),
         export_dir=pathlib.Path("nowhere"),
     )

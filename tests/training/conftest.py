@@ -2,7 +2,8 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from kmodels import gpt
+from training import checkpoints, optimization, runs
 from training import config as values
-from training import optimization, runs
 from training.data.windows import TokenWindows
 from training.learners import gradient
 from training.objectives.next_token import next_token
@@ -47,14 +48,7 @@ def make_run(tmp_path: pathlib.Path) -> Callable[..., values.Run]:
             "preset": "tiny",
             "config": dataclasses.replace(CONFIG, **of(gpt.Config)),
             "recipe": values.Recipe(**{**recipe, **of(values.Recipe)}),
-            "seed": 0,
-            "strategy": "one",
-            "replicas": None,
-            "precision": "float32",
-            "compile": False,
-            "data_dir": None,
             "data_sha256": "0",
-            "init_from": None,
             "run_dir": tmp_path / "run",
             "export_dir": tmp_path / "exports",
         }
@@ -103,3 +97,17 @@ def told() -> Callable[[pathlib.Path], list[dict[str, Any]]]:
         return [{k: v for k, v in e.items() if k not in machine} for e in runs.entries(folder)]
 
     return entries
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Holds the thread that writes checkpoints, before the tensors, until the event is set."""
+    event, real = threading.Event(), checkpoints.save_file
+
+    def waiting(tensors: Any, file: pathlib.Path) -> None:
+        assert event.wait(60)
+        real(tensors, file)
+
+    monkeypatch.setattr(checkpoints, "save_file", waiting)
+    yield event
+    event.set()

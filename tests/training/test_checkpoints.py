@@ -5,7 +5,6 @@ import errno
 import json
 import pathlib
 import shutil
-import threading
 
 import keras
 import numpy as np
@@ -219,20 +218,6 @@ def test_a_copy_goes_into_the_memory_of_the_one_before():
 
 
 # Saving while training goes on.
-
-
-@pytest.fixture
-def held(monkeypatch):
-    """Holds the writing thread before the tensors are written, until the event is set."""
-    event, real = threading.Event(), checkpoints.save_file
-
-    def waiting(tensors, file):
-        assert event.wait(60)
-        real(tensors, file)
-
-    monkeypatch.setattr(checkpoints, "save_file", waiting)
-    yield event
-    event.set()
 
 
 def test_what_is_saved_is_what_was_when_it_was_asked_for(tmp_path, held):

@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import signal
-import threading
 
 import pytest
 import rich.console
@@ -182,20 +181,6 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(make_run, train, mon
     again = make_run(steps=6, run_dir=run.run_dir)
     assert train(again).step == 6
     assert "Going on from step 2." in train.said.getvalue()
-
-
-@pytest.fixture
-def held(monkeypatch):
-    """Holds the thread that writes checkpoints until the event is set."""
-    event, real = threading.Event(), checkpoints.save_file
-
-    def waiting(tensors, file):
-        assert event.wait(60)
-        real(tensors, file)
-
-    monkeypatch.setattr(checkpoints, "save_file", waiting)
-    yield event
-    event.set()
 
 
 @pytest.mark.parametrize("compile", [False, True])

@@ -10,6 +10,7 @@ from training import optimizers
 from training.averages import Average
 from training.config import Run
 from training.loss_scale import LossScale
+from training.schedules import Rate
 from training.step import Batch, Logs, Objective, descend
 
 
@@ -25,6 +26,7 @@ class Gradient:
     compile: bool
     average: Average | None = None
     loss_scale: LossScale | None = None
+    schedule: Rate | None = None
 
     def train_step(self, batch: Batch) -> Logs:
         rate = tf.convert_to_tensor(self.optimizer.learning_rate)  # of this step, so before it
@@ -52,7 +54,8 @@ class Gradient:
         return self.average.swapped() if self.average else contextlib.nullcontext()
 
     def watched(self, value: float) -> None:
-        self.optimizer.rate.watched(value)
+        if self.schedule is not None:
+            self.schedule.watched(value)
 
     @property
     def state(self) -> dict[str, list[keras.Variable]]:
@@ -65,13 +68,15 @@ def make(model: keras.Model, objective: Objective, run: Run) -> Gradient:
     """The learner of a run, its optimizer's variables created."""
     recipe = run.recipe
     half_life, batch_size = recipe.average_half_life, recipe.batch_size
+    optimizer = optimizers.make(recipe.optimizer, recipe.schedule, recipe.steps, model)
     return Gradient(
         model=model,
         objective=objective,
-        optimizer=optimizers.make(recipe.optimizer, recipe.schedule, recipe.steps, model),
+        optimizer=optimizer,
         clip_norm=recipe.optimizer.clip_norm,
         micro_batches=recipe.micro_batches,
         compile=run.compile,
         average=Average(model, half_life=half_life, batch_size=batch_size) if half_life else None,
         loss_scale=LossScale() if run.precision == "mixed_float16" else None,
+        schedule=optimizer.rate,
     )

@@ -14,7 +14,6 @@ import tyro
 
 from benchmarks import record, runs
 
-
 LEAST = 1e-8  # is drawn for less, which a logarithmic axis cannot show
 
 

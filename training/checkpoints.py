@@ -97,6 +97,11 @@ class Saver:
         if writing is not None:
             writing.result()
 
+    def kept(self) -> list[pathlib.Path]:
+        """The finished checkpoints, oldest first, the one being written included."""
+        self.wait()
+        return everything(self.folder)
+
     def __enter__(self) -> "Saver":
         return self
 

@@ -32,10 +32,15 @@ class Guard:
     running level, the median of the 20 intervals before (the median of their sizes, at least 1).
     With 100 as the limit no noise and no opponents' seesaw comes near it, nor does one bad batch
     that the run recovers from; a loss that doubles from interval to interval is stopped.
+
+    Args:
+        saver: Names the last good checkpoint.
     """
 
-    def __init__(self, run: Run, state: Mapping[str, Sequence[keras.Variable]]) -> None:
-        self.run, self.folder = run, run.run_dir / "checkpoints"
+    def __init__(
+        self, run: Run, state: Mapping[str, Sequence[keras.Variable]], saver: checkpoints.Saver
+    ) -> None:
+        self.run, self.saver = run, saver
         self.sizes: collections.deque[float] = collections.deque(maxlen=WINDOW)
         self.above = 0
         everything = [v for variables in state.values() for v in variables]
@@ -72,7 +77,7 @@ class Guard:
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(v.value)) for v in self.numbers])
 
     def _diverged(self, what: str) -> Diverged:
-        kept = checkpoints.everything(self.folder)
+        kept = self.saver.kept()
         last = (
             f"the last good checkpoint is {kept[-1]}, of step {int(kept[-1].name):,}"
             if kept

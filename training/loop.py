@@ -102,7 +102,8 @@ def train(
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
     progress = resume(folder, learner, journal)
-    guard = guards.Guard(run, learner.state)
+    saver = checkpoints.Saver(folder, keep=recipe.keep)
+    guard = guards.Guard(run, learner.state, saver)
     profile = profiling.Profile(run, say=journal.say, wanted=journal.writes)
     advance = stepper(
         run, learner, data, journal, profile=profile, progress=progress, strategy=strategy
@@ -124,7 +125,6 @@ def train(
     def asked() -> int:
         return max(everyones(signals.number or 0))  # all workers end at the same step
 
-    saver = checkpoints.Saver(folder, keep=recipe.keep)
     with Signals() as signals, saver, contextlib.closing(profile), journal.live(progress.step):
         while progress.step < recipe.steps or not progress.evaluated:
             saver.check()

@@ -111,3 +111,16 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setattr(checkpoints, "save_file", waiting)
     yield event
     event.set()
+
+
+@pytest.fixture
+def slow_disk(held: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run saves is on disk no sooner than the run waits for it."""
+    real = checkpoints.Saver.wait
+
+    def wait(saver: checkpoints.Saver) -> None:
+        held.set()
+        real(saver)
+        held.clear()
+
+    monkeypatch.setattr(checkpoints.Saver, "wait", wait)

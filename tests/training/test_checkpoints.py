@@ -234,22 +234,16 @@ def test_what_is_saved_is_what_was_when_it_was_asked_for(tmp_path, held):
         assert np.array_equal(now, then)
 
 
-def test_the_next_save_waits_for_the_one_before(tmp_path, held, monkeypatch):
+def test_the_next_save_waits_for_the_one_before(tmp_path, slow_disk, monkeypatch):
     """Nothing is copied before the first is on disk: its memory is used again."""
-    found, wait, copied = [], checkpoints.Saver.wait, checkpoints.copied
-
-    def release(saver):
-        held.set()
-        wait(saver)
+    found, copied = [], checkpoints.copied
 
     def looking(state, *, into):
         found.append([p.name for p in checkpoints.everything(tmp_path)])
         return copied(state, into=into)
 
-    monkeypatch.setattr(checkpoints.Saver, "wait", release)
     monkeypatch.setattr(checkpoints, "copied", looking)
     with checkpoints.Saver(tmp_path) as saver:
-        held.clear()
         saver.save(state(1), Meta(10, None, None))
         saver.save(state(2), Meta(20, None, None))
         saver.save(state(2), Meta(20, None, None))  # the step is the same: nothing to do

@@ -18,13 +18,17 @@ from training import checkpoints, guards, loop, schedules
 from training.journal import Journal
 
 
+def looks_at(run, learner):
+    return guards.Guard(run, learner.state, checkpoints.Saver(run.run_dir / "checkpoints"))
+
+
 @pytest.fixture
 def guard(make_run, make_learner):
     """A guard that looks at losses one interval of 10 steps after another."""
 
     def make(losses, **changes):
         run = make_run(**changes)
-        looking = guards.Guard(run, make_learner(run).state)
+        looking = looks_at(run, make_learner(run))
         for i, loss in enumerate(losses):
             looking.train(10 * (i + 1), {"loss": loss, "weight": 4.0}, count=10)
 
@@ -78,7 +82,7 @@ def test_the_limit_can_be_moved_and_taken_away_but_nan_always_stops(guard):
 def test_weights_that_are_not_finite_stop_the_run_though_the_loss_still_is(make_run, make_learner):
     run = make_run(precision="mixed_bfloat16")
     learner = make_learner(run)
-    looking = guards.Guard(run, learner.state)
+    looking = looks_at(run, learner)
     looking.train(10, {"loss": 2.0}, count=10)
     moment = learner.optimizer.variables[-1]
     moment.assign(np.full(moment.shape, np.inf, "float32"))
@@ -90,7 +94,7 @@ def test_weights_that_are_not_finite_stop_the_run_though_the_loss_still_is(make_
 def test_an_evaluation_that_is_not_finite_stops_the_run(make_run, make_learner):
     run = make_run()
     with pytest.raises(guards.Diverged, match="in the evaluation at step 20"):
-        guards.Guard(run, make_learner(run).state).eval(20, {"loss": math.nan})
+        looks_at(run, make_learner(run)).eval(20, {"loss": math.nan})
 
 
 @pytest.fixture
@@ -120,6 +124,7 @@ def check_kept(run, message):
             assert np.isfinite(value).all(), (checkpoint, name)
 
 
+@pytest.mark.usefixtures("slow_disk")
 @pytest.mark.parametrize(
     ("leap", "words"),
     [((10, 1e30), "steps 11 to 12"), ((10, 1e5), "exploded: .* over steps 1[35] to 1[46]")],
@@ -134,6 +139,7 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
     check_kept(run, str(caught.value))
 
 
+@pytest.mark.usefixtures("slow_disk")
 @pytest.mark.parametrize("steps", [10, 40], ids=["the run's last", "in the middle"])
 def test_weights_spoilt_by_an_intervals_last_update_are_not_saved(
     make_run, make_learner, data, steps

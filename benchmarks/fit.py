@@ -142,8 +142,14 @@ def wait(running: Sequence[subprocess.Popen[bytes]], deadline: float) -> int | N
 
 
 def plain(said: str) -> str:
-    """The beginning of an error without what differs from machine to machine; at most 160 signs."""
-    said = re.sub(r"0x[0-9a-f]+", "0x...", re.sub(r"(?<![\w.])/\S+/", "", said))
+    """An error's beginning without colours, numbers and folders; at most 160 signs."""
+    for found, put in (
+        (r"\x1b\[[0-9;]*m", ""),
+        (r"(?<![\w.])/\S+/", ""),
+        (r"0x[0-9a-f]+", "0x..."),
+        (r"PerReplica:\{.*", "PerReplica:{...}"),
+    ):
+        said = re.sub(found, put, said)
     return said if len(said) <= 160 else said[:157] + "..."
 
 

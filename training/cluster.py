@@ -20,6 +20,7 @@ from typing import Any
 from training.config import UserError
 
 PORT = 2222  # where a worker listens, unless its starter says otherwise
+SPAWNED = "KMODELS_SPAWNED"  # set in processes that `spawn` has started
 WORKERS, SUBDOMAIN = "KMODELS_WORKERS", "KMODELS_SUBDOMAIN"  # a JobSet's manifest sets them
 GRACE_SECONDS = 90  # for the others to end by themselves when one has failed
 
@@ -133,7 +134,7 @@ def spawn(count: int, argv: Sequence[str]) -> int:
             running.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "training.run", *argv],
-                    env={**os.environ, "TF_CONFIG": json.dumps(task(workers, i))},
+                    env={**os.environ, SPAWNED: "1", "TF_CONFIG": json.dumps(task(workers, i))},
                     stdout=None if i == 0 else sys.stderr,
                     start_new_session=True,  # a terminal's Ctrl-C comes once, from here
                 )
@@ -145,6 +146,11 @@ def spawn(count: int, argv: Sequence[str]) -> int:
         for process in running:
             process.kill()
             process.wait()
+
+
+def spawned() -> bool:
+    """Whether this process is a worker that `spawn` started, with the command line it was given."""
+    return SPAWNED in os.environ
 
 
 def wait(running: Sequence[subprocess.Popen[bytes]]) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from kmodels.core import zoo
-from training import command, recipes
+from training import cluster, command, recipes
 from training.config import (
     OptimizerChoice,
     Precision,
@@ -154,18 +154,6 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any], Recipe]:
     return flags, flags.recipe(base)
 
 
-def without(flag: str, argv: Sequence[str]) -> list[str]:
-    """A command line less one flag and its value."""
-    rest, words = [], iter(argv)
-    for word in words:
-        name, joined, _ = word.partition("=")
-        if name != flag:
-            rest.append(word)
-        elif not joined:
-            next(words, None)
-    return rest
-
-
 def _preset(argv: Sequence[str]) -> tuple[str, str, Any]:
     """The model and preset of a command line, and the preset's config."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -241,7 +229,7 @@ def _check_values(flags: Flags[Any, Any, Any]) -> None:
             f"--spawn={flags.spawn} starts a cluster, and --strategy is {flags.strategy}; "
             "give --strategy=multi_worker or leave it out."
         )
-    if flags.spawn and "TF_CONFIG" in os.environ:
+    if flags.spawn and "TF_CONFIG" in os.environ and not cluster.spawned():
         raise UserError(
             f"--spawn={flags.spawn} starts a cluster, and TF_CONFIG describes another; unset it, "
             "or leave --spawn out."

@@ -50,8 +50,8 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
         return describe(flags, recipe)
     from training import cluster, recipes, runs, strategy
 
-    if flags.spawn is not None:
-        return cluster.spawn(flags.spawn, command_line.without("--spawn", argv))
+    if flags.spawn is not None and not cluster.spawned():
+        return cluster.spawn(flags.spawn, argv)
     chosen = strategy.make(flags.strategy, replicas=flags.replicas)
     prepared = recipes.load(flags.model).prepare(flags.config, recipe, flags.data_dir)
     run = resolve(flags, recipe, prepared.config, prepared.sha256)

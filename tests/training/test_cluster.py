@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from training import cluster, flags
+from training import cluster
 from training.config import UserError
 
 WHOLE = {
@@ -157,8 +157,3 @@ def test_a_cluster_is_not_waited_for_to_describe_a_run(training_main, monkeypatc
     monkeypatch.setenv("TF_CONFIG", json.dumps(WHOLE))
     ended = training_main("--model=gpt", "--preset=gpt2-small", "--describe")
     assert ended.status == 0 and "parameters  124,439,808" in ended.output
-
-
-@pytest.mark.parametrize("words", [["--spawn=2"], ["--spawn", "2"]])
-def test_workers_are_not_told_to_spawn(words):
-    assert flags.without("--spawn", ["--a", *words, "--b=1"]) == ["--a", "--b=1"]

@@ -217,6 +217,7 @@ def test_control_c_reaches_spawned_workers_once(tiny_argv, tmp_path):
     assert "Traceback" not in rest
     assert rest.count("Stopped by SIGINT; step ") == 2
     assert checkpoints.everything(tmp_path / "run" / "checkpoints")
+    assert "--spawn=2</pre>" in (tmp_path / "run" / "report.html").read_text(), "to go on"
 
 
 def test_a_dry_run_of_spawned_workers_is_one_report(tiny_argv, tmp_path):

@@ -231,7 +231,7 @@ def draw(file: pathlib.Path, answers: dict[str, dict[str, dict[str, Answer]]]) -
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import patches, pyplot
 
     colours = {"works": "#5b8c5a", "wrong": "#d9a441", "fails": "#c1440e"}
     columns = [(who, strategy) for who in WHO for strategy in STRATEGIES]
@@ -239,7 +239,7 @@ def draw(file: pathlib.Path, answers: dict[str, dict[str, dict[str, Answer]]]) -
     for row, asked in enumerate(answers.values()):
         for column, (who, strategy) in enumerate(columns):
             found = asked[who][strategy].outcome
-            axis.add_patch(pyplot.Rectangle((column, row), 0.96, 0.92, color=colours[found]))
+            axis.add_patch(patches.Rectangle((column, row), 0.96, 0.92, color=colours[found]))
             place = (column + 0.48, row + 0.46)
             axis.annotate(found, place, ha="center", va="center", color="white")
     names = {"fit": "Model.fit", "ours": "this trainer"}

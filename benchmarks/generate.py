@@ -9,10 +9,13 @@ with text; its codec's work is part of its time. transformers and keras-hub are 
 0008).
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Callable
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import tyro
@@ -51,18 +54,18 @@ def export(folder: pathlib.Path) -> None:
     `blocks` is what an export is, `matrices` has kernels as training has them (decision 0008).
     """
     from kmodels import gpt
-    from training import export as exporter
+    from training import saved_model
 
     model = gpt.build(gpt.PRESETS["gpt2-small"])
     codec = _codec()
-    pack, model.pack = model.pack, lambda: None
     for layout in ("matrices", "blocks"):
         endpoint = gpt.endpoints(model, codec)["generate"]
-        exporter.write(folder / layout, model, codec, {"generate": endpoint})
-        model.pack = pack
+        unpacked = mock.patch.object(model, "pack", lambda: None)
+        with unpacked if layout == "matrices" else contextlib.nullcontext():
+            saved_model.write(folder / layout, model, codec, {"generate": endpoint})
 
 
-def _codec() -> "object":
+def _codec() -> Any:
     """A byte-pair codec as large as GPT-2's: every merge joins two bytes."""
     from kmodels.core.codecs import byte_pairs
 

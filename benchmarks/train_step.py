@@ -13,6 +13,7 @@ their biases, and keras-hub's GELU is the tanh approximation. The table shows pa
 """
 
 import dataclasses
+import functools
 import math
 import statistics
 from collections.abc import Callable
@@ -172,7 +173,7 @@ def keras_hub_fit() -> tuple[peers.Job, str]:
 def products() -> list[tuple[tuple[int, ...], tuple[int, ...], bool, bool, int]]:
     """The step's matrix products: both shapes, whether each is transposed, how many times."""
     rows, head = BATCH * CONTEXT, WIDTH // HEADS
-    out = []
+    out: list[tuple[tuple[int, ...], tuple[int, ...], bool, bool, int]] = []
     sizes = [(WIDTH, 3 * WIDTH), (WIDTH, WIDTH), (WIDTH, 4 * WIDTH), (4 * WIDTH, WIDTH)]
     for inner, outer, count in [*((i, o, DEPTH) for i, o in sizes), (WIDTH, VOCAB, 1)]:
         out.append(((rows, inner), (inner, outer), False, False, count))  # forward
@@ -229,7 +230,7 @@ PEERS: dict[str, Callable[[], tuple[peers.Job, str]]] = {
     "torch-eager-fused": lambda: _torch(compiled=False, optimizer="fused"),
     "torch-eager-foreach": lambda: _torch(compiled=False, optimizer="foreach"),
     "keras-hub-fit": keras_hub_fit,
-    **{name: lambda name=name: _floor(name.removeprefix("floor-")) for name in FLOORS},
+    **{name: functools.partial(_floor, name.removeprefix("floor-")) for name in FLOORS},
 }
 
 

@@ -172,7 +172,10 @@ def saves(folder: pathlib.Path, *, at_once: bool) -> None:
     """
     run, data = run_of(SAVED, folder, batch_size=8, log_every=5, save_every=BETWEEN)
     spent = {"stands still": 0.0, "is written in": 0.0}
-    real = {"stands still": checkpoints.Saver.save, "is written in": checkpoints.write}
+    real: dict[str, Any] = {
+        "stands still": checkpoints.Saver.save,
+        "is written in": checkpoints.write,
+    }
 
     @contextlib.contextmanager
     def timed(name: str) -> Iterator[None]:
@@ -205,7 +208,7 @@ def saves(folder: pathlib.Path, *, at_once: bool) -> None:
             with (folder / "saves.jsonl").open("a") as file:
                 file.write(json.dumps(entry) + "\n")
 
-    checkpoints.Saver.save = save  # type: ignore[method-assign]
+    checkpoints.Saver.save = save  # type: ignore[method-assign, assignment]
     checkpoints.write = write
     serve_loop(run, data, interval, warm=2)  # the first has no save, the second new memory
 

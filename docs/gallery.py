@@ -36,8 +36,8 @@ def row(name: str, paper: Paper) -> str:
 
 def count(paper: Paper, config: Any) -> str:
     """The number of parameters, or why there is none yet."""
-    if getattr(config, "vocab", 0) is None:
-        return "set by its text"
+    if zoo.open_fields(config):
+        return "set by its data"
     return f"{paper.param_count(config):,}"
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from kmodels import gpt
-from kmodels.core.codecs import text as text_codec
+from kmodels.core.codecs import folder as codec_folder
 from serving.client import Client, InvalidArgument
 from training import checkpoints, runs
 
@@ -56,7 +56,7 @@ def python(trained):
     model = gpt.build(gpt.Config(**config))
     for variable in model.weights:
         variable.assign(weights[variable.path])
-    endpoints = gpt.endpoints(model, text_codec.load(trained.run_dir / "codec"))
+    endpoints = gpt.endpoints(model, codec_folder.load(trained.run_dir / "codec"))
 
     def ask(name, **request):
         endpoint = endpoints[name]

@@ -28,6 +28,7 @@ from safetensors.numpy import load_file, save_file
 from training.files import digest, sync
 
 State = Mapping[str, Sequence[keras.Variable]]
+MODEL_GROUPS = ("model", "average")  # the later takes the place of the one before in an export
 Tensors = dict[str, np.ndarray]
 
 
@@ -234,18 +235,23 @@ def model_weights(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """The model's part of a checkpoint's tensors, by variable path; averaged where there is one."""
     return {
         name.removeprefix(group): value
-        for group in ("model/", "average/")
+        for group in (f"{name}/" for name in MODEL_GROUPS)
         for name, value in tensors.items()
         if name.startswith(group)
     }
 
 
 def _named(state: State) -> dict[str, keras.Variable]:
-    """Variables by "group/path", without the number by which Keras tells a process's objects."""
+    """Variables by "group/path".
+
+    What Keras names by itself, optimizers and dropout's generators, goes without the number by
+    which it tells the objects of a process; a model's layers have names of their own, numbers too.
+    """
     named: dict[str, keras.Variable] = {}
     for group, variables in state.items():
         for variable in variables:
-            path = re.sub(r"^(\w+?)_\d+/", r"\1/", variable.path)
+            automatic = "seed_generator" if group in MODEL_GROUPS else r"\w+?"
+            path = re.sub(rf"^({automatic})_\d+/", r"\1/", variable.path)
             name, count = f"{group}/{path}", 1
             while name in named:
                 count += 1

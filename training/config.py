@@ -62,6 +62,29 @@ class TextCodecChoice:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageCodecChoice:
+    """How a picture of another size than the network's is made to fit.
+
+    Attributes:
+        short: The short side is resized to this, then the centre is cut out; None resizes both
+            sides, whatever their ratio.
+    """
+
+    kind: Literal["images"] = "images"
+    short: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeatureCodecChoice:
+    """Rows of numbers are taken as they are."""
+
+    kind: Literal["features"] = "features"
+
+
+CodecChoice = TextCodecChoice | ImageCodecChoice | FeatureCodecChoice
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How one paper is trained.
 
@@ -87,7 +110,7 @@ class Recipe:
     """
 
     data: str
-    codec: TextCodecChoice
+    codec: CodecChoice
     learner: str
     objective: str
     optimizer: OptimizerChoice

@@ -57,14 +57,14 @@ def evaluate(flags: Flags) -> dict[str, Any]:
     Raises:
         UserError: no such run or checkpoint, or data that this run's codec cannot read.
     """
-    from kmodels.core.codecs import text as text_codec
+    from kmodels.core.codecs import folder as codec_folder
     from training import checkpoints, loop, recipes, strategy
     from training.run import learner_of
 
     run = asked(runs.read(flags.run_dir), flags)
     module = recipes.load(run.model)
     try:
-        codec = text_codec.load(flags.run_dir / "codec")
+        codec = codec_folder.load(flags.run_dir / "codec")
     except ValueError as error:
         raise UserError(f"{flags.run_dir} has no codec: {error}") from None
     prepared = module.prepare(run.config, run.recipe, run.data_dir, codec=codec)

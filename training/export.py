@@ -55,7 +55,7 @@ def publish(
     import keras
 
     from kmodels.core import zoo
-    from kmodels.core.codecs import text as text_codec
+    from kmodels.core.codecs import folder as codec_folder
     from training import checkpoints, saved_model
 
     run = runs.read(run_dir)
@@ -68,7 +68,7 @@ def publish(
         if variable.path not in weights:
             raise UserError(f"{run_dir} was trained by other code: it has no {variable.path}.")
         variable.assign(weights[variable.path])
-    codec = text_codec.load(run_dir / "codec")
+    codec = codec_folder.load(run_dir / "codec")
     with tempfile.TemporaryDirectory(
         dir=_made(export_dir / run.model), prefix=".unfinished-"
     ) as folder:
@@ -77,6 +77,7 @@ def publish(
         answers = saved_model.write(part, model, codec, endpoints)
         card = saved_model.card(run, paper, endpoints, step=meta.step)
         (part / "card.json").write_text(json.dumps(card, indent=2))
+        codec.save(part / "assets.extra" / "codec")
         saved_model.verify(part, endpoints, answers)
         return saved_model.move(part, export_dir / run.model)
 
@@ -109,7 +110,7 @@ def export(flags: Flags) -> int:
     """Publishes and says what to do next; gives the exit status."""
     run = runs.read(flags.run_dir)
     runs.check_which(flags.checkpoint)
-    from kmodels.core.codecs import text as text_codec
+    from kmodels.core.codecs import folder as codec_folder
     from training import recipes, saved_model
 
     try:
@@ -117,8 +118,8 @@ def export(flags: Flags) -> int:
     except saved_model.Rejected as error:
         print(f"training.export: {error}", file=sys.stderr)
         return 1
-    codec = text_codec.load(flags.run_dir / "codec")
-    print(said(published, recipes.load(run.model).ask(codec, run.config)))
+    codec = codec_folder.load(flags.run_dir / "codec")
+    print(said(published, recipes.load(run.model).ask(codec, run.config, published)))
     return 0
 
 

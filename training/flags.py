@@ -14,19 +14,20 @@ import tyro
 from kmodels.core import zoo
 from training import cluster, command, recipes
 from training.config import (
+    CodecChoice,
     OptimizerChoice,
     Precision,
     Recipe,
     ScheduleChoice,
     StrategyName,
     Switch,
-    TextCodecChoice,
     UserError,
     check,
 )
 from training.optimization import OPTIMIZERS, SCHEDULES
 
 C = TypeVar("C")
+K = TypeVar("K", bound=CodecChoice)
 R = TypeVar("R", bound=OptimizerChoice)
 S = TypeVar("S", bound=ScheduleChoice)
 Bare = tyro.conf.FlagCreatePairsOff[bool]
@@ -38,7 +39,7 @@ def _kinds(part: str, kinds: Iterable[str]) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(Generic[C, R, S]):
+class Flags(Generic[C, K, R, S]):
     """Trains a paper's model, exports it, and says how to serve it. The same command resumes.
 
     Attributes:
@@ -108,7 +109,7 @@ class Flags(Generic[C, R, S]):
     dry_run: Bare = False
     no_export: Bare = False
     config: tyro.conf.FlagConversionOff[C]
-    codec: TextCodecChoice
+    codec: K
     optimizer: tyro.conf.FlagConversionOff[Annotated[R, _kinds("optimizer", OPTIMIZERS)]]
     schedule: tyro.conf.FlagConversionOff[Annotated[S, _kinds("schedule", SCHEDULES)]]
 
@@ -124,7 +125,7 @@ class _ConfigOnly(Generic[C]):
     config: tyro.conf.FlagConversionOff[C]
 
 
-def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any], Recipe]:
+def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any], Recipe]:
     """Flags and the recipe they override.
 
     Raises:
@@ -146,9 +147,9 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any], Recipe]:
     shared = {f.name for f in dataclasses.fields(Flags)}
     shared &= {f.name for f in dataclasses.fields(Recipe)}
     given = {name: getattr(base, name) for name in shared}
-    flags: Flags[Any, Any, Any] = Flags(model=model, preset=preset, config=config, **given)
+    flags: Flags[Any, Any, Any, Any] = Flags(model=model, preset=preset, config=config, **given)
     _check_names(argv, flags)
-    whole: Any = Flags[kind, type(base.optimizer), type(base.schedule)]  # type: ignore[valid-type,misc]
+    whole: Any = Flags[kind, type(base.codec), type(base.optimizer), type(base.schedule)]  # type: ignore[valid-type,misc]
     flags = tyro.cli(whole, prog="python -m training.run", args=list(argv), default=flags)
     _check_values(flags)
     return flags, flags.recipe(base)
@@ -202,7 +203,7 @@ def _with_kinds(argv: Sequence[str], recipe: Recipe) -> Recipe:
     )
 
 
-def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any]) -> None:
+def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any, Any]) -> None:
     """Raises UserError for a flag that does not exist; the message names the nearest."""
     names: list[str] = []
     for field in dataclasses.fields(flags):
@@ -217,7 +218,7 @@ def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any]) -> None:
     command.check_names(argv, names, where=where)
 
 
-def _check_values(flags: Flags[Any, Any, Any]) -> None:
+def _check_values(flags: Flags[Any, Any, Any, Any]) -> None:
     """Raises UserError for values that no type can rule out."""
     check(0 <= flags.seed < 2**32, "seed", flags.seed, "lie in [0, 2^32)")
     check(

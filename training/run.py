@@ -68,7 +68,7 @@ def describe(flags: Any, recipe: Any) -> int:
     from training import recipes
 
     config, sha256 = flags.config, ""
-    if getattr(config, "vocab", 0) is None:
+    if zoo.open_fields(config):
         prepared = recipes.load(flags.model).prepare(config, recipe, flags.data_dir)
         config, sha256 = prepared.config, prepared.sha256
     print(to_json(resolve(flags, recipe, config, sha256)), end="")
@@ -172,7 +172,7 @@ def exported(run: Run, prepared: Any, console: rich.console.Console) -> int:
         return 1
     (run.run_dir / "export.json").write_text(json.dumps({"folder": str(published)}) + "\n")
     console.print(f"Report: {report.write(run.run_dir)}", highlight=False, markup=False)
-    question = recipes.load(run.model).ask(prepared.codec, prepared.config)
+    question = recipes.load(run.model).ask(prepared.codec, prepared.config, published)
     console.print(export.said(published, question), highlight=False, markup=False)
     return 0
 

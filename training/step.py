@@ -43,7 +43,8 @@ def descend(
         objective: `objective(model, batch, training=True) -> (loss, logs)`; the loss is the mean
             over this part, `logs["weight"]` says over how much.
         clip_norm: Largest global norm; None does not clip.
-        micro_batches: Parts the batch is cut into by row, one after another, to save memory.
+        micro_batches: Parts the batch is cut into by row, one after another, to save memory. Batch
+            normalisation then takes its statistics from each part.
         average: Follows the weights.
         loss_scale: What the loss is multiplied with before its gradient is taken.
 
@@ -51,6 +52,9 @@ def descend(
         The logs of this part, with the loss, and "loss_scale" where there is one.
     """
     alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    normalised = _normalisations(model)
+    # XLA cannot compile the exchange of statistics between replicas.
+    compile = compile and (alone or not any(layer.synchronized for layer in normalised))
     variables = model.trainable_variables
     scale = None if loss_scale is None else tf.identity(loss_scale.scale)
 
@@ -80,7 +84,7 @@ def descend(
     parts: list[Part] = []
     for micro_batch in _cut(batch, micro_batches):
         with tf.control_dependencies([logs["loss"] for _, logs in parts]):  # one after another
-            lanes = _lanes(micro_batch) if compile and alone else 1
+            lanes = _lanes(micro_batch) if compile and alone and not normalised else 1
             parts += [compute(lane) for lane in _cut(micro_batch, lanes)]  # all at once
     return tf.function(update, jit_compile=True)(parts) if compile and alone else update(parts)
 
@@ -94,6 +98,12 @@ def _lanes(batch: Batch) -> int:
     rows = next(iter(batch.values())).shape[0] or 1
     cores = len(os.sched_getaffinity(0)) if not tf.config.list_logical_devices("GPU") else 1
     return max(n for n in range(1, cores + 1) if rows % n == 0)
+
+
+def _normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Layers that look at the whole batch at once, so that it cannot be cut without a change."""
+    kind = keras.layers.BatchNormalization
+    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
 
 
 def _cut(batch: Batch, count: int) -> list[Batch]:

@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import pkgutil
-from typing import cast
+from typing import Any, cast
 
 import kmodels
 from kmodels.core.paper import Paper
@@ -23,6 +23,11 @@ def load(name: str) -> Paper:
     if name not in names():
         raise ValueError(unknown("model", name, names()))
     return cast(Paper, importlib.import_module(f"kmodels.{name}"))
+
+
+def open_fields(config: Any) -> list[str]:
+    """The fields of a config that the data of a run decide, and that are not set."""
+    return [name for name in ("vocab", "classes") if getattr(config, name, 0) is None]
 
 
 def unknown(kind: str, given: str, allowed: list[str]) -> str:

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-SALT = {"train": 0x7261, "eval": 0x6576}  # keeps the two orders unrelated
+from training.data import order
+
 GROUP = 1 << 18  # tokens made at once; fewer calls for small batches, little memory for large
 
 
@@ -32,7 +33,7 @@ class TokenWindows:
     def __post_init__(self) -> None:
         if self.context < 1:
             raise ValueError(f"The context is {self.context}; a window has at least 1 token.")
-        for name in SALT:
+        for name in order.SALT:
             length = len(getattr(self, name))
             if length < self.context + 1:
                 raise ValueError(
@@ -55,13 +56,8 @@ class TokenWindows:
         Raises:
             ValueError: no such split, no windows in a batch, or a negative start.
         """
-        if split not in SALT:
-            raise ValueError(f"There is no split {split!r}. Allowed: 'train', 'eval'.")
-        if batch_size < 1:
-            raise ValueError(f"The batch size is {batch_size}; a batch has at least 1 window.")
-        if start < 0:
-            raise ValueError(f"The start is step {start}; steps count from 0.")
-        seeds = (seed % 2**32 if split == "train" else 0, SALT[split])
+        seeds = order.seeds(split, seed)
+        order.check(batch_size, start)
         stream = tf.constant(getattr(self, split), tf.int32)
         steps = max(1, min(64, GROUP // (batch_size * (self.context + 1))))  # per call
 
@@ -71,24 +67,15 @@ class TokenWindows:
             windows = tf.reshape(windows, [steps, batch_size, self.context + 1])
             return {"tokens": windows[:, :, :-1], "targets": windows[:, :, 1:]}
 
-        last = np.iinfo(np.int64).max // batch_size - steps  # the end of int64, not of the data
         options = tf.data.Options()
         options.deterministic = True
         options.autotune.enabled = False
-        firsts = tf.data.Dataset.range(start, last, steps)
+        firsts = tf.data.Dataset.range(start, order.last(batch_size, less=steps), steps)
         return firsts.map(group).unbatch().prefetch(16).with_options(options)
 
 
 def _windows(stream: tf.Tensor, rows: tf.Tensor, seeds: tuple[int, int], context: int) -> tf.Tensor:
     """Window number `rows` of an endless shuffled sequence: int64 [k] -> int32 [k, context + 1]."""
     count = tf.size(stream, tf.int64) - context
-    epochs = tf.cast(rows // count % 2**32, tf.uint32)
-    first, second = (tf.fill(tf.shape(rows), tf.constant(seed, tf.uint32)) for seed in seeds)
-    # The raw op: tf.random.experimental.index_shuffle pads a matrix of seeds along the wrong axis.
-    starts = tf.raw_ops.RandomIndexShuffle(
-        index=rows % count,
-        seed=tf.stack([first, second, epochs], axis=1),
-        max_index=count - 1,
-        rounds=4,
-    )
+    starts = order.shuffled(rows, count, seeds)
     return tf.gather(stream, starts[:, tf.newaxis] + tf.range(context + 1, dtype=tf.int64))

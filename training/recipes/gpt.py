@@ -11,12 +11,12 @@ from typing import Any
 from kmodels import gpt
 from kmodels.core import decoding, zoo
 from kmodels.core.codecs.text import TextCodec
-from training.config import Recipe, TextCodecChoice, UserError
+from training.config import CodecChoice, Recipe, TextCodecChoice, UserError
 from training.data import windows
 from training.evaluators import text_sample
 from training.loop import Evaluator
 from training.optimization import AdamW, Cosine
-from training.recipes import Prepared
+from training.prepared import Prepared
 
 UNIT = "tokens"
 DATA = ("docs", "text")
@@ -107,12 +107,13 @@ def prepare(
     return Prepared.of(config, codec, data, text, prompt=prompt)
 
 
-def fit(choice: TextCodecChoice, vocab: int | None, text: str, train: str) -> TextCodec:
+def fit(choice: CodecChoice, vocab: int | None, text: str, train: str) -> TextCodec:
     """The codec of a choice, which must have `vocab` tokens where that is given."""
     from kmodels.core.codecs.byte_pairs import BytePairs
     from kmodels.core.codecs.characters import Characters
 
     codec: TextCodec
+    assert isinstance(choice, TextCodecChoice)
     if choice.kind == "characters":
         codec = Characters.fit(text)
     elif choice.folder is not None:
@@ -137,7 +138,7 @@ def evaluators(model: gpt.GPT, prepared: Prepared) -> Sequence[Evaluator]:
     return [text_sample.make(model, endpoint, prompt=prepared.prompt)]
 
 
-def ask(codec: TextCodec, config: gpt.Config) -> str:
+def ask(codec: TextCodec, config: gpt.Config, published: pathlib.Path) -> str:
     """A continuation of words the model can read, as many as its context takes."""
     prompt = decoding.example_texts(codec, config.context)[0].decode()
     for words in ("The", "The with", "The with statement"):

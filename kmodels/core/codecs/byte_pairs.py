@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tokenizers
 
+from kmodels.core.codecs import folder as codec_folder
 from kmodels.core.codecs import splitting
 from kmodels.core.codecs import text as text_codec
 
@@ -91,7 +92,7 @@ class BytePairs:
             ValueError: a file is missing or malformed, or the two do not fit each other.
         """
         folder = pathlib.Path(folder)
-        vocabulary = text_codec.read_json(folder / "vocab.json")
+        vocabulary = codec_folder.read_json(folder / "vocab.json")
         if not isinstance(vocabulary, dict) or {type(i) for i in vocabulary.values()} - {int}:
             raise ValueError(f"{folder / 'vocab.json'} is not a map from tokens to whole numbers.")
         merges = _read_merges(folder / "merges.txt")
@@ -159,7 +160,7 @@ class BytePairs:
         lines = ["#version: 0.2", *(f"{left} {right}" for left, right in self.merges)]
         (folder / "vocab.json").write_text(json.dumps(dict(self.vocabulary)) + "\n")
         (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / text_codec.DESCRIPTION).write_text(json.dumps({"codec": "byte_pairs"}) + "\n")
+        codec_folder.save(folder, "byte_pairs")
 
     @functools.cached_property
     def _fast(self) -> tokenizers.Tokenizer:

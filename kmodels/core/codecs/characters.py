@@ -1,7 +1,6 @@
 """One token per character: the distinct code points of a text, in order."""
 
 import dataclasses
-import json
 import pathlib
 import unicodedata
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kmodels.core.codecs import folder as codec_folder
 from kmodels.core.codecs import text as text_codec
 
 LISTED = 200  # how much of the list of known characters an error message shows
@@ -99,9 +99,7 @@ class Characters:
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes `codec.json`."""
-        description = {"codec": "characters", "characters": self.characters}
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / text_codec.DESCRIPTION).write_text(json.dumps(description) + "\n")
+        codec_folder.save(folder, "characters", characters=self.characters)
 
     def _unknown(self, text: str, position: int) -> str:
         line = text.count("\n", 0, position) + 1

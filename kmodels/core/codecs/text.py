@@ -1,13 +1,10 @@
-"""What a text codec offers, and how one is read back from a folder."""
+"""What a text codec offers."""
 
-import json
 import pathlib
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
-
-DESCRIPTION = "codec.json"
 
 
 class TextCodec(Protocol):
@@ -53,42 +50,6 @@ class TextCodec(Protocol):
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes the files from which `load(folder)` makes an equal codec."""
-
-
-def load(folder: pathlib.Path | str) -> TextCodec:
-    """The codec that `save(folder)` wrote.
-
-    Raises:
-        ValueError: the folder does not hold a complete codec.
-    """
-    from kmodels.core.codecs.byte_pairs import BytePairs
-    from kmodels.core.codecs.characters import Characters
-
-    file = pathlib.Path(folder) / DESCRIPTION
-    description = read_json(file)
-    kind = description.get("codec") if isinstance(description, dict) else None
-    if kind == "characters":
-        characters = description.get("characters")
-        if not isinstance(characters, str):
-            raise ValueError(f"{file} is not a codec: its 'characters' are not a string.")
-        return Characters(characters)
-    if kind == "byte_pairs":
-        return BytePairs.from_folder(file.parent)
-    raise ValueError(f"{file} names the codec {kind!r}. Allowed: 'byte_pairs', 'characters'.")
-
-
-def read_json(file: pathlib.Path) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        ValueError: the file is missing, cannot be read or is not JSON.
-    """
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"Cannot read {file}: {error.strerror}.") from error
-    except ValueError as error:
-        raise ValueError(f"{file} is not valid JSON: {error}.") from error
 
 
 def require_utf8(text: tf.Tensor) -> tf.Tensor:

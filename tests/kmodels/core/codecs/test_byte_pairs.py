@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmodels.core.codecs import text as text_codec
+from kmodels.core.codecs import folder as codec_folder
 from kmodels.core.codecs.byte_pairs import ALPHABET, END, BytePairs
 
 CORPUS = (
@@ -142,7 +142,7 @@ def test_pieces_keep_the_raw_bytes_and_the_shape(codec):
 
 def test_saved_and_loaded_it_is_equal(codec, tmp_path):
     codec.save(tmp_path / "codec")
-    loaded = text_codec.load(tmp_path / "codec")
+    loaded = codec_folder.load(tmp_path / "codec")
     assert loaded == codec
     assert loaded.tokens(CORPUS).tolist() == codec.tokens(CORPUS).tolist()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmodels.core.codecs import text as text_codec
+from kmodels.core.codecs import folder as codec_folder
 from kmodels.core.codecs.characters import Characters
 
 KNOWN = "\n !'abcxyz\u00e9\u6771\U0001f600\ufeff\0"
@@ -52,7 +52,7 @@ def test_pieces_keep_the_shape():
 
 def test_saved_and_loaded_it_is_equal(tmp_path):
     CODEC.save(tmp_path / "codec")
-    assert text_codec.load(tmp_path / "codec") == CODEC
+    assert codec_folder.load(tmp_path / "codec") == CODEC
 
 
 def test_an_unknown_character_is_named_with_its_place_and_the_nearest():

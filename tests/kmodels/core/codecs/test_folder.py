@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from kmodels.core.codecs import text as text_codec
+from kmodels.core.codecs import folder
+
+ALLOWED = "Allowed: 'byte_pairs', 'characters', 'features', 'images'"
 
 
 @pytest.mark.parametrize(
@@ -15,9 +17,12 @@ from kmodels.core.codecs import text as text_codec
         ("", r"codec\.json is not valid JSON"),
         ('{"codec": "cha', r"codec\.json is not valid JSON"),
         ("\udcff", r"codec\.json is not valid JSON"),
-        ("[]", "names the codec None. Allowed: 'byte_pairs', 'characters'"),
-        ('{"codec": "words"}', "names the codec 'words'. Allowed: 'byte_pairs', 'characters'"),
-        ('{"codec": "characters"}', "'characters' are not a string"),
+        ("[]", f"names the codec None. {ALLOWED}"),
+        ('{"codec": "words"}', f"names the codec 'words'. {ALLOWED}"),
+        ('{"codec": "characters"}', "is not a codec: .*'characters'"),
+        ('{"codec": "characters", "characters": 7}', "is not a codec"),
+        ('{"codec": "images", "size": 8}', "is not a codec: .*'labels'"),
+        ('{"codec": "features", "colour": 8}', "is not a codec: .*'colour'"),
         ('{"codec": "characters", "characters": "ba"}', "distinct and in ascending order"),
         ('{"codec": "byte_pairs"}', r"Cannot read .*vocab\.json"),
     ],
@@ -26,7 +31,7 @@ def test_folders_without_a_codec_are_refused(tmp_path, content, message):
     if content is not None:
         (tmp_path / "codec.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ValueError, match=message):
-        text_codec.load(tmp_path)
+        folder.load(tmp_path)
 
 
 def test_importing_the_codecs_does_not_import_keras_nlp():

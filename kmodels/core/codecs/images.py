@@ -1,0 +1,233 @@
+"""JPEG and PNG bytes to what a network sees, and class numbers to labels.
+
+Everything happens inside the graph, so an exported model answers bytes as they came from a camera
+or a browser: of any size, grey or coloured, with transparency, lying on their side.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from kmodels.core.codecs import exif
+from kmodels.core.codecs import folder as codec_folder
+
+PNG = b"\x89PNG\r\n\x1a\n"
+LEAST = 4  # pixels a side
+MOST = 50_000_000  # pixels: three bytes each of host memory
+TAIL = 1024  # bytes in which the end of a file must stand; some programs write behind it
+GREY = (0.299, 0.587, 0.114)  # luma of red, green and blue (ITU-R BT.601)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Images:
+    """A codec of square pictures.
+
+    Attributes:
+        labels: Of the classes, in order.
+        size: Height and width of what the network sees.
+        channels: 3 for colour, 1 for grey.
+        short: The short side is resized to this, then the centre is cut out; None resizes both
+            sides to `size`, whatever their ratio.
+        mean: Subtracted: one number a channel, or one for each of the picture's size * size *
+            channels values; in units of 0 to 255.
+        deviation: Divides: one number a channel, in the same units.
+        order: "bgr" turns colours round, for weights that were trained so.
+        examples: A few pictures as files hold them, for warmup and a first question; at least two.
+    """
+
+    labels: tuple[str, ...]
+    size: int
+    channels: int = 3
+    short: int | None = None
+    mean: tuple[float, ...] = (0.0,)
+    deviation: tuple[float, ...] = (255.0,)
+    order: Literal["rgb", "bgr"] = "rgb"
+    examples: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise ValueError(f"A picture has 1 or 3 channels, not {self.channels}.")
+        if self.short is not None and self.short < self.size:
+            raise ValueError(
+                f"A short side of {self.short} is less than the {self.size} to be cut from it."
+            )
+        whole = self.size * self.size * self.channels
+        for name, allowed in (
+            ("mean", (1, self.channels, whole)),
+            ("deviation", (1, self.channels)),
+        ):
+            if len(getattr(self, name)) not in allowed:
+                raise ValueError(
+                    f"The {name} has {len(getattr(self, name))} numbers; allowed: "
+                    f"{', '.join(map(str, sorted(set(allowed))))}."
+                )
+
+    @property
+    def resources(self) -> tuple[Any, ...]:
+        """Nothing: all is constants of the graph."""
+        return ()
+
+    def label(self, ids: tf.Tensor) -> tf.Tensor:
+        """int32 [...] -> string [...]; traceable."""
+        return tf.gather(tf.constant(self.labels), ids)
+
+    def read(self, contents: tf.Tensor) -> tf.Tensor:
+        """string [B], JPEG or PNG -> float32 [B, size, size, channels] as `see` gives; traceable.
+
+        Raises:
+            tf.errors.InvalidArgumentError: something is no picture, not whole, or too small or
+                large; the message names its row, counted from 0.
+        """
+
+        def one(row_and_content: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            row, content = row_and_content
+            return self.fit(tf.cast(picture(content, row), tf.float32))
+
+        rows = tf.range(tf.size(contents))
+        shape = (self.size, self.size, self.channels)
+        pictures = tf.map_fn(
+            one, (rows, contents), fn_output_signature=tf.TensorSpec(shape, tf.float32)
+        )
+        return self.see(pictures)
+
+    def fit(self, pictures: tf.Tensor) -> tf.Tensor:
+        """Colours, then sides: [..., H, W, 1 or 3] to [..., size, size, channels], 0 to 255."""
+        have = pictures.shape[-1]
+        if have == 3 and self.channels == 1:
+            pictures = tf.reduce_sum(pictures * tf.constant(GREY), axis=-1, keepdims=True)
+        if have == 1 and self.channels == 3:
+            pictures = tf.repeat(pictures, 3, axis=-1)
+        if self.short is None:
+            sides = tf.constant([self.size, self.size])
+        else:
+            height, width = tf.shape(pictures)[-3], tf.shape(pictures)[-2]
+            scale = self.short / tf.minimum(height, width)
+            sides = tf.cast(
+                tf.round(tf.cast(tf.stack([height, width]), scale.dtype) * scale), tf.int32
+            )
+        resized = tf.image.resize(pictures, sides, antialias=True)
+        top, left = (sides[0] - self.size) // 2, (sides[1] - self.size) // 2
+        cut = resized[..., top : top + self.size, left : left + self.size, :]
+        return tf.ensure_shape(cut, [*pictures.shape[:-3], self.size, self.size, self.channels])
+
+    def see(self, pictures: tf.Tensor) -> tf.Tensor:
+        """0 to 255 -> what the network takes: centred, scaled, in its order of colours."""
+        if self.order == "bgr":
+            pictures = pictures[..., ::-1]
+        mean = tf.constant(self.mean, tf.float32)
+        if len(self.mean) > self.channels:
+            mean = tf.reshape(mean, (self.size, self.size, self.channels))
+        return (pictures - mean) / tf.constant(self.deviation, tf.float32)
+
+    def unsee(self, seen: tf.Tensor) -> tf.Tensor:
+        """What the network takes -> uint8 0 to 255, to be looked at."""
+        mean = tf.constant(self.mean, tf.float32)
+        if len(self.mean) > self.channels:
+            mean = tf.reshape(mean, (self.size, self.size, self.channels))
+        pictures = seen * tf.constant(self.deviation, tf.float32) + mean
+        if self.order == "bgr":
+            pictures = pictures[..., ::-1]
+        return tf.cast(tf.clip_by_value(tf.round(pictures), 0, 255), tf.uint8)
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes `codec.json` and the examples as files."""
+        fields = dataclasses.asdict(self)
+        names = []
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, content in enumerate(fields.pop("examples")):
+            names.append(f"example-{number}{'.png' if content.startswith(PNG) else '.jpg'}")
+            (folder / names[-1]).write_bytes(content)
+        codec_folder.save(folder, "images", examples=names, **fields)
+
+    @classmethod
+    def from_folder(cls, folder: pathlib.Path, fields: dict[str, Any]) -> "Images":
+        """What `save` wrote; `fields` are those of `codec.json`."""
+        contents = [(folder / name).read_bytes() for name in fields.pop("examples", ())]
+        return cls(**fields, examples=tuple(contents))
+
+
+def picture(content: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    """string [], a JPEG or PNG -> uint8 [H, W, 3], upright, transparency over white; traceable.
+
+    Args:
+        row: int32 [], for messages.
+
+    Raises:
+        tf.errors.InvalidArgumentError: as `Images.read`.
+    """
+    with tf.control_dependencies(_checks(content, row)):
+        content = tf.identity(content)
+    seen: tf.Tensor = tf.cond(
+        _is_jpeg(content), lambda: _jpeg(content, row), lambda: _png(content, row)
+    )
+    return tf.ensure_shape(seen, [None, None, 3])
+
+
+def _is_jpeg(content: tf.Tensor) -> tf.Tensor:
+    return tf.equal(tf.strings.substr(content, 0, 3), b"\xff\xd8\xff")
+
+
+def _checks(content: tf.Tensor, row: tf.Tensor) -> list[tf.Operation]:
+    """That the bytes begin and end as a picture does."""
+    jpeg, png = _is_jpeg(content), tf.equal(tf.strings.substr(content, 0, len(PNG)), PNG)
+    length = tf.strings.length(content)
+    tail = tf.strings.substr(content, tf.maximum(length - TAIL, 0), TAIL)
+    end = tf.where(jpeg, b"\xff\xd9", b"IEND")
+    ends = tf.size(tf.strings.split(tail, end)) > 1
+    about = tf.strings.format("image {}", row)
+    return [
+        *_require(length > 0, about, " is empty: it has no bytes"),
+        *_require(
+            tf.logical_or(tf.logical_or(jpeg, png), tf.equal(length, 0)),
+            about,
+            " is neither a JPEG nor a PNG",
+        ),
+        *_require(
+            tf.logical_or(ends, tf.logical_not(tf.logical_or(jpeg, png))),
+            about,
+            " is cut off: the end of the file is missing",
+        ),
+    ]
+
+
+def _require(holds: tf.Tensor, about: tf.Tensor, what: Any) -> list[tf.Operation]:
+    check = tf.debugging.Assert(holds, [tf.strings.join([about, what])])
+    return [] if check is None else [check]
+
+
+def _sized(height: tf.Tensor, width: tf.Tensor, row: tf.Tensor) -> list[tf.Operation]:
+    pixels = tf.cast(height, tf.float32) * tf.cast(width, tf.float32)
+    about = tf.strings.format("image {} has {} x {} pixels", (row, width, height))
+    return [
+        *_require(tf.minimum(height, width) >= LEAST, about, f"; a side has at least {LEAST}"),
+        *_require(pixels <= MOST, about, f"; it may have {MOST:,} in all"),
+    ]
+
+
+def _jpeg(content: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    shape = tf.io.extract_jpeg_shape(content)
+    plain = _require(
+        shape[2] < 4,
+        tf.strings.format("image {}", row),
+        " is a CMYK JPEG, for printing; save it as RGB or grey",
+    )
+    with tf.control_dependencies([*_sized(shape[0], shape[1], row), *plain]):
+        decoded = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+    return exif.upright(decoded, exif.orientation(content))
+
+
+def _png(content: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    header = tf.cast(tf.io.decode_raw(tf.strings.substr(content, 16, 9), tf.uint8), tf.int32)
+    width, height = (
+        tf.reduce_sum(part * tf.constant([1 << 24, 1 << 16, 1 << 8, 1]))
+        for part in (header[:4], header[4:8])
+    )
+    with tf.control_dependencies(_sized(height, width, row)):
+        decoded = tf.cast(tf.io.decode_png(content, channels=4), tf.float32)
+    # Where there is no alpha, the decoder fills in the largest number of the file's own depth.
+    filler = tf.cast(tf.bitwise.left_shift(1, tf.minimum(header[8], 8)) - 1, tf.float32)
+    opaque = tf.reduce_all(tf.equal(decoded[..., 3:], filler))
+    covers = tf.where(opaque, tf.ones_like(decoded[..., 3:]), decoded[..., 3:] / 255)
+    return tf.cast(tf.round(decoded[..., :3] * covers + 255 * (1 - covers)), tf.uint8)

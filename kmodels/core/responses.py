@@ -1,0 +1,39 @@
+"""Local response normalisation, which AlexNet brought and GoogLeNet kept."""
+
+import keras
+import tensorflow as tf
+
+
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divides each value by its neighbours in channel (Krizhevsky et al. 2012, section 3.3).
+
+    b = a / (k + s * sum of squares over the `size` channels around)**beta.
+
+    The paper prints s = alpha = 1e-4. Its program divides alpha by the number of channels, s =
+    alpha / size = 2e-5, and so does Caffe; `averaged` says which is meant. Any [..., C].
+    """
+
+    def __init__(
+        self,
+        *,
+        averaged: bool = True,
+        size: int = 5,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 2.0,
+        name: str,
+    ) -> None:
+        super().__init__(name=name)
+        self.radius, self.beta, self.k = size // 2, beta, k
+        self.alpha = alpha / size if averaged else alpha
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        whole = tf.cast(x, tf.float32)  # there is no kernel for less, and squares need the range
+        divided = tf.nn.local_response_normalization(
+            whole, depth_radius=self.radius, bias=self.k, alpha=self.alpha, beta=self.beta
+        )
+        return tf.cast(divided, x.dtype)
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """As it came."""
+        return shape

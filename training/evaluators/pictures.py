@@ -1,0 +1,123 @@
+"""What a classifier of pictures gets wrong, and what its first layer looks for, to be looked at."""
+
+import io
+import pathlib
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kmodels.core import classifying
+from kmodels.core.codecs.images import PNG, Images
+from training.loop import Evaluator
+from training.prepared import Prepared
+
+BATCH = 100
+MOST = 2000  # held-out pictures that are looked at
+WORST = 16  # mistakes that are shown
+CLASSES = 30  # of a confusion matrix that one can read
+
+
+def question(codec: Images, published: pathlib.Path) -> str:
+    """The words that send the first example of a published codec."""
+    name = f"example-0{'.png' if codec.examples[0].startswith(PNG) else '.jpg'}"
+    return shlex.quote(f"image_bytes=@{published / 'assets.extra' / 'codec' / name}")
+
+
+def mistakes(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
+    """The confusion matrix, and the mistakes the network is surest of, of held-out pictures."""
+    data: Any = prepared.data
+    codec: Images = prepared.codec
+    part = data.source.eval
+    inputs, labels = part.inputs[:MOST], part.labels[:MOST]
+
+    @tf.function(reduce_retracing=True)
+    def probabilities(pictures: tf.Tensor) -> tf.Tensor:
+        seen = data.see(tf.cast(pictures, tf.float32))
+        return tf.nn.softmax(classifying.main(model(seen, training=False)))
+
+    def look() -> dict[str, Any]:
+        parts = [probabilities(inputs[i : i + BATCH]).numpy() for i in range(0, len(inputs), BATCH)]
+        said = np.concatenate(parts)
+        guesses = said.argmax(axis=1)
+        shown: dict[str, Any] = {}
+        if len(codec.labels) <= CLASSES:
+            shown["confusion"] = confusion(labels, guesses, codec.labels)
+        wrong = np.flatnonzero(guesses != labels)
+        surest = wrong[np.argsort(-said[wrong, guesses[wrong]])][:WORST]
+        if len(surest):
+            names = codec.labels
+            captions = [
+                f"{names[labels[i]]}, taken for\n{names[guesses[i]]} {said[i].max():.0%}"
+                for i in surest
+            ]
+            shown["mistakes"] = sheet(inputs[surest], captions)
+        return shown
+
+    return [look]
+
+
+def filters(model: keras.Model, layer: str) -> Evaluator:
+    """The kernels of a first convolution as small pictures, each scaled by itself."""
+
+    def look() -> dict[str, Any]:
+        kernel = np.asarray(model.get_layer(layer).kernel)  # [h, w, in, out]
+        kernels = np.moveaxis(kernel, -1, 0)
+        low = kernels.min(axis=(1, 2, 3), keepdims=True)
+        high = kernels.max(axis=(1, 2, 3), keepdims=True)
+        scaled = (kernels - low) / np.maximum(high - low, 1e-12)
+        return {"filters": sheet((scaled * 255).astype(np.uint8), [""] * len(kernels))}
+
+    return look
+
+
+def confusion(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """uint8 [H, W, 3]: how often each class (a row) was taken for each (a column)."""
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (labels, guesses), 1)
+
+    def paint(figure: Any) -> None:
+        axis = figure.add_subplot()
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axis.text(column, row, count, ha="center", va="center", color=colour, fontsize=7)
+        axis.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0)
+        axis.set_yticks(range(len(names)), names)
+        axis.set_xlabel("taken for")
+        axis.set_ylabel("is")
+
+    return drawn(paint, width=5.5, height=5.5)
+
+
+def sheet(pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """uint8 [H, W, 3] of pictures uint8 [n, h, w, C] side by side with a caption each."""
+    columns = min(8, len(pictures))
+    rows = -(-len(pictures) // columns)
+
+    def paint(figure: Any) -> None:
+        for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+            axis = figure.add_subplot(rows, columns, i + 1)
+            colours = picture if picture.shape[-1] == 3 else picture[..., 0]
+            axis.imshow(colours, cmap="gray", interpolation="nearest")
+            axis.set_title(caption, fontsize=7)
+            axis.set_axis_off()
+
+    tall = 1.3 if any(captions) else 0.9
+    return drawn(paint, width=1.1 * columns, height=tall * rows)
+
+
+def drawn(paint: Callable[[Any], None], *, width: float, height: float) -> np.ndarray:
+    """uint8 [H, W, 3] of what is painted on a figure of so many inches."""
+    import matplotlib.figure
+
+    figure = matplotlib.figure.Figure(figsize=(width, height), dpi=100, layout="constrained")
+    paint(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return np.asarray(tf.io.decode_png(file.getvalue(), channels=3))

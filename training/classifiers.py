@@ -14,7 +14,7 @@ from training.prepared import Prepared
 
 DATA = ("digits", "mnist", "cifar10")
 WRITTEN = ("digits", "mnist")  # a mirrored digit is none
-TINY = 10_000  # parameters below which a network is for tests
+TINY = 30_000  # parameters below which a network is for tests
 
 
 def cpu(optimizer: OptimizerChoice, *, parameters: int, steps: int, xla: bool = False) -> Recipe:

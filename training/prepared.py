@@ -79,15 +79,16 @@ def pictures(
         changes: What is done to training pictures; see `training.data.changes`.
 
     Raises:
-        UserError: the config has another number of classes.
+        UserError: the config has another number of classes, or the codec's choices do not fit.
     """
-    if codec is None:
-        codec = fit(recipe.codec, source, size=size, channels=channels)
-    fitted: Images = codec
-    if tuple(codec.labels) != source.labels:
+    try:
+        fitted = codec or fit(recipe.codec, source, size=size, channels=channels)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if tuple(fitted.labels) != source.labels:
         raise UserError(
             f"The data have the classes {', '.join(source.labels[:10])}, and the codec of the run "
-            f"knows {', '.join(codec.labels[:10])}."
+            f"knows {', '.join(fitted.labels[:10])}."
         )
 
     def see(inputs: tf.Tensor) -> tf.Tensor:
@@ -95,7 +96,7 @@ def pictures(
         return fitted.see(inputs if fits else fitted.fit(inputs))
 
     data = Examples(source=source, key="image", see=see, changes=changes)
-    return Prepared(with_classes(config, codec.labels), codec, data, source.sha256)
+    return Prepared(with_classes(config, fitted.labels), fitted, data, source.sha256)
 
 
 def fit(choice: Any, source: Source, *, size: int, channels: int) -> Images:

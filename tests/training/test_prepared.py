@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kmodels import resnet
 from training import classifiers, prepared, recipes
-from training.config import UserError
+from training.config import ImageCodecChoice, UserError
 from training.data import digits
 
 TINY = resnet.PRESETS["tiny"]
@@ -44,6 +44,7 @@ def test_training_and_serving_see_the_same():
         ({"classes": 7}, {}, "have 10 classes and config.classes is 7; give --config.classes=10"),
         ({}, {"data": "digitz"}, "'digitz'. Did you mean 'digits'"),
         ({}, {"data": "mnist"}, "--data=mnist needs --data-dir"),
+        ({}, {"codec": ImageCodecChoice(short=4)}, "short side of 4 is less than the 8"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(config, recipe, words):

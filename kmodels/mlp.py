@@ -70,8 +70,8 @@ class Config:
 
 PRESETS = {
     "tiny": Config(inputs=(4, 4, 1), hidden=(16,), classes=None, dropout=0.1),
-    # Two hidden units and one output: nine parameters.
-    "xor": Config(inputs=(2,), hidden=(2,), classes=2, activation="tanh"),
+    # Two hidden units and one output, all logistic: nine parameters.
+    "xor": Config(inputs=(2,), hidden=(2,), classes=2, activation="sigmoid"),
     "digits": Config(inputs=(8, 8, 1), hidden=(256, 256), dropout=0.2),
     # Two layers of 512, without and with batch normalisation.
     "dnn": Config(),

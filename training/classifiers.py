@@ -1,12 +1,13 @@
-"""What the recipes of picture classifiers share: the data they read, the short run on a CPU."""
+"""What recipes of picture classifiers share: their data, the papers' runs and the short one."""
 
+import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kmodels.core.codecs.images import Images
 from training import prepared
-from training.config import ImageCodecChoice, OptimizerChoice, Recipe
+from training.config import ImageCodecChoice, OptimizerChoice, Recipe, ScheduleChoice
 from training.data import changes
 from training.data.labelled import Change
 from training.optimization import Cosine
@@ -17,13 +18,59 @@ WRITTEN = ("digits", "mnist")  # a mirrored digit is none
 TINY = 30_000  # parameters below which a network is for tests
 
 
-def cpu(optimizer: OptimizerChoice, *, parameters: int, steps: int, xla: bool = False) -> Recipe:
+def is_small(config: Any) -> bool:
+    """Whether a network is for pictures that a CPU trains on in minutes."""
+    return bool(config.size < 32)
+
+
+def published(
+    optimizer: OptimizerChoice,
+    schedule: ScheduleChoice,
+    *,
+    batch_size: int,
+    steps: int,
+    short: int | None = 256,
+    average_half_life: int | None = None,
+    xla: bool = False,
+) -> Recipe:
+    """A paper's own recipe, for GPUs; what papers do not say, such as when to log, is alike in all.
+
+    Args:
+        short: The short side that pictures are resized to before the centre is cut out.
+    """
+    return Recipe(
+        data="cifar10",
+        codec=ImageCodecChoice(short=short),
+        learner="gradient",
+        objective="classification",
+        optimizer=optimizer,
+        schedule=schedule,
+        batch_size=batch_size,
+        steps=steps,
+        log_every=50,
+        eval_every=1000,
+        save_every=1000,
+        eval_batches=79,
+        watch="error",
+        average_half_life=average_half_life,
+        xla=xla,
+    )
+
+
+def cpu(
+    param_count: Callable[[Any], int],
+    config: Any,
+    optimizer: OptimizerChoice,
+    *,
+    steps: int,
+    xla: bool = False,
+) -> Recipe:
     """Minutes on two cores, for small grey pictures: no paper's recipe, and not meant to be one.
 
     Args:
-        parameters: Of the network; a tiny one gets forty steps.
+        param_count: The paper's, for a tiny network gets forty steps instead.
     """
-    tiny = parameters < TINY
+    tiny = param_count(dataclasses.replace(config, classes=config.classes or 10)) < TINY
     return Recipe(
         data="digits",
         codec=ImageCodecChoice(),

@@ -21,10 +21,15 @@ WORST = 16  # mistakes that are shown
 CLASSES = 30  # of a confusion matrix that one can read
 
 
-def question(codec: Images, published: pathlib.Path) -> str:
-    """The words that send the first example of a published codec."""
+def question(codec: Images, config: Any, published: pathlib.Path) -> str:
+    """The words that send the first example of a published codec: a recipe's `ask`."""
     name = f"example-0{'.png' if codec.examples[0].startswith(PNG) else '.jpg'}"
     return shlex.quote(f"image_bytes=@{published / 'assets.extra' / 'codec' / name}")
+
+
+def of(model: keras.Model, prepared: Prepared, *, first: str) -> Sequence[Evaluator]:
+    """All there is to see of a convolutional classifier; `first` names its first convolution."""
+    return [*mistakes(model, prepared), filters(model, first)]
 
 
 def mistakes(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from kmodels import mlp
+from kmodels.core.codecs.images import Images
 from training import classifiers, prepared
 from training.config import FeatureCodecChoice, ImageCodecChoice, Recipe, UserError
 from training.data import changes, logic
@@ -88,11 +89,11 @@ def prepare(
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
     """Where pictures are classified: which classes are confused, which mistakes are worst."""
-    return pictures.mistakes(model, prepared) if prepared.data.key == "image" else []  # type: ignore[attr-defined]
+    return pictures.mistakes(model, prepared) if isinstance(prepared.codec, Images) else []
 
 
 def ask(codec: Any, config: mlp.Config, published: pathlib.Path) -> str:
     """The first held-out picture, or XOR's table."""
     if len(config.inputs) == 1:
         return "'features=[[0,0],[0,1],[1,0],[1,1]]'"
-    return pictures.question(codec, published)
+    return pictures.question(codec, config, published)

@@ -10,6 +10,7 @@ from kmodels import perceptron
 from kmodels.core.codecs.features import Features
 from training import prepared
 from training.config import FeatureCodecChoice, Recipe, UserError
+from training.data import logic
 from training.loop import Evaluator
 from training.optimization import SGD, Constant
 from training.prepared import Prepared
@@ -65,7 +66,7 @@ def prepare(
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
     """What each unit says of each row, as a table."""
-    rows = prepared.data.source.eval  # type: ignore[attr-defined]
+    rows = logic.read(None).eval
     gates = prepared.codec.labels
 
     def table() -> dict[str, Any]:

@@ -57,7 +57,7 @@ def test_the_surest_mistakes_are_shown_and_none_where_there_is_none(made, monkey
 
 
 def test_a_question_sends_the_codecs_example(made, tmp_path):
-    words = pictures.question(made.codec, tmp_path)
+    words = pictures.question(made.codec, made.config, tmp_path)
     assert words == f"image_bytes=@{tmp_path}/assets.extra/codec/example-0.png"
-    spaced = pictures.question(made.codec, pathlib.Path("/a b"))
+    spaced = pictures.question(made.codec, made.config, pathlib.Path("/a b"))
     assert spaced.startswith("'image_bytes=@/a b/"), "a shell takes it as one word"

@@ -18,14 +18,14 @@ Shapes: B batch, S side, K classes.
 """
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 import keras
 
-from kmodels.core import classifying, zoo
+from kmodels.core import checks, classifying
 from kmodels.core.codecs.images import Images
+from kmodels.core.normalisation import LocalResponseNormalization
 from kmodels.core.paper import Citation, Endpoint
-from kmodels.core.responses import LocalResponseNormalization
 
 PAPER = Citation(
     title="ImageNet Classification with Deep Convolutional Neural Networks",
@@ -81,19 +81,14 @@ class Config:
                 f"config.widths {self.widths} must hold five numbers and config.hidden "
                 f"{self.hidden} two, of at least 1."
             )
-        if self.channels not in (1, 3):
-            raise ValueError(f"config.channels is {self.channels}; a picture has 1 or 3.")
+        checks.channels(self)
         odd = [w for i in GROUPED for w in (self.widths[i - 1], self.widths[i]) if w % self.groups]
         if self.groups < 1 or odd:
             raise ValueError(
                 f"config.groups is {self.groups}; config.widths {self.widths} must divide by it."
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"config.dropout is {self.dropout}; it must lie in [0, 1).")
-        for name in ("lrn", "activation"):
-            allowed = get_args(self.__annotations__[name])
-            if getattr(self, name) not in allowed:
-                raise ValueError(zoo.unknown(f"config.{name}", getattr(self, name), [*allowed]))
+        checks.rates(self, "dropout")
+        checks.choices(self, "lrn", "activation")
         if self.map_side < 1:
             raise ValueError(
                 f"config.size is {self.size}; nothing is left of it after three pools."

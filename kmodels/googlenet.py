@@ -18,10 +18,10 @@ import dataclasses
 
 import keras
 
-from kmodels.core import classifying
+from kmodels.core import checks, classifying
 from kmodels.core.codecs.images import Images
+from kmodels.core.normalisation import LocalResponseNormalization
 from kmodels.core.paper import Citation, Endpoint
-from kmodels.core.responses import LocalResponseNormalization
 
 PAPER = Citation(
     title="Going Deeper with Convolutions",
@@ -73,19 +73,13 @@ class Config:
     auxiliary_dropout: float = 0.7
 
     def __post_init__(self) -> None:
-        if self.narrower < 1:
-            raise ValueError(f"config.narrower is {self.narrower}; it must be at least 1.")
-        if self.channels not in (1, 3):
-            raise ValueError(f"config.channels is {self.channels}; a picture has 1 or 3.")
-        for name in ("dropout", "auxiliary_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"config.{name} is {getattr(self, name)}; it must lie in [0, 1).")
-        least = 32 if self.stem else 4
+        checks.at_least_one(self, "narrower")
+        checks.channels(self)
+        checks.rates(self, "dropout", "auxiliary_dropout")
+        least, pools = (32, "five") if self.stem else (4, "two")
         if self.size < least:
             raise ValueError(
-                f"config.size is {self.size}; it must be at least {least} for five poolings."
-                if self.stem
-                else f"config.size is {self.size}; it must be at least {least} for two poolings."
+                f"config.size is {self.size}; it must be at least {least} for {pools} poolings."
             )
 
     def of(self, width: int) -> int:

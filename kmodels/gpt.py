@@ -18,13 +18,13 @@ Shapes: B batch, T positions, C context, D width, H heads, K width of a head, V 
 
 import dataclasses
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from kmodels.core import decoding, zoo
+from kmodels.core import checks, decoding
 from kmodels.core.codecs.text import TextCodec
 from kmodels.core.linear import Linear
 from kmodels.core.paper import Citation, Endpoint
@@ -67,16 +67,11 @@ class Config:
     position_stddev: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("vocab", "context", "depth", "heads", "width", "head_width", "band"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"config.{name} is {value}; it must be at least 1.")
-        for name in ("norm", "activation"):
-            allowed = get_args(self.__annotations__[name])
-            if getattr(self, name) not in allowed:
-                raise ValueError(zoo.unknown(f"config.{name}", getattr(self, name), [*allowed]))
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"config.dropout is {self.dropout}; it must lie in [0, 1).")
+        checks.at_least_one(
+            self, "vocab", "context", "depth", "heads", "width", "head_width", "band"
+        )
+        checks.choices(self, "norm", "activation")
+        checks.rates(self, "dropout")
         if self.head_width is None and self.width % self.heads:
             raise ValueError(
                 f"config.width {self.width} does not divide into {self.heads} heads; "

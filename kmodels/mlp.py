@@ -13,13 +13,14 @@ Shapes: B batch, D inputs in all, K classes.
 import dataclasses
 import itertools
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import keras
 
-from kmodels.core import classifying, zoo
+from kmodels.core import checks, classifying
 from kmodels.core.codecs.features import Features
 from kmodels.core.codecs.images import Images
+from kmodels.core.normalisation import batch_norm
 from kmodels.core.paper import Citation, Endpoint
 
 PAPER = Citation(
@@ -60,12 +61,8 @@ class Config:
                 )
         if self.classes is not None and self.classes < 2:
             raise ValueError(f"config.classes is {self.classes}; it must be at least 2.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"config.dropout is {self.dropout}; it must lie in [0, 1).")
-        for name in ("activation", "statistics"):
-            allowed = get_args(self.__annotations__[name])
-            if getattr(self, name) not in allowed:
-                raise ValueError(zoo.unknown(f"config.{name}", getattr(self, name), [*allowed]))
+        checks.rates(self, "dropout")
+        checks.choices(self, "activation", "statistics")
 
 
 PRESETS = {
@@ -96,12 +93,7 @@ def build(config: Config) -> keras.Model:
     for i, units in enumerate(config.hidden):
         x = keras.layers.Dense(units, use_bias=not config.batch_norm, name=f"layer_{i}")(x)
         if config.batch_norm:
-            x = keras.layers.BatchNormalization(
-                momentum=0.9,
-                epsilon=1e-5,
-                synchronized=config.statistics == "all",
-                name=f"norm_{i}",
-            )(x)
+            x = batch_norm(config, f"norm_{i}")(x)
         x = keras.layers.Activation(config.activation, name=f"bend_{i}")(x)
         x = keras.layers.Dropout(config.dropout, name=f"dropout_{i}")(x)
     logits = keras.layers.Dense(_outputs(config), dtype="float32", name="logits")(x)

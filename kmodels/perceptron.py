@@ -21,7 +21,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from kmodels.core import classifying
+from kmodels.core import checks, classifying
 from kmodels.core.codecs.features import Features
 from kmodels.core.paper import Citation, Endpoint
 
@@ -47,9 +47,7 @@ class Config:
     units: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "units"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"config.{name} is {getattr(self, name)}; it must be at least 1.")
+        checks.at_least_one(self, "inputs", "units")
 
 
 PRESETS = {

@@ -14,13 +14,14 @@ Shapes: B batch, H and W side, C channels, K classes.
 """
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 import keras
 from keras import ops
 
-from kmodels.core import classifying, zoo
+from kmodels.core import checks, classifying
 from kmodels.core.codecs.images import Images
+from kmodels.core.normalisation import batch_norm
 from kmodels.core.paper import Citation, Endpoint
 
 PAPER = Citation(
@@ -64,16 +65,9 @@ class Config:
     zero_gamma: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("classes", "size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"config.{name} is {value}; it must be at least 1.")
-        if self.channels not in (1, 3):
-            raise ValueError(f"config.channels is {self.channels}; a picture has 1 or 3.")
-        for name in ("stem", "block", "shortcut", "stride_in", "statistics"):
-            allowed = get_args(self.__annotations__[name])
-            if getattr(self, name) not in allowed:
-                raise ValueError(zoo.unknown(f"config.{name}", getattr(self, name), [*allowed]))
+        checks.at_least_one(self, "classes", "size")
+        checks.channels(self)
+        checks.choices(self, "stem", "block", "shortcut", "stride_in", "statistics")
         if len(self.widths) != len(self.depths) or min(*self.widths, *self.depths) < 1:
             raise ValueError(
                 f"config.widths {self.widths} and config.depths {self.depths} must hold as many "
@@ -144,18 +138,6 @@ def _convolution(
     )(x)
 
 
-def _norm(
-    x: keras.KerasTensor, config: Config, *, name: str, zero: bool = False
-) -> keras.KerasTensor:
-    return keras.layers.BatchNormalization(
-        momentum=0.9,
-        epsilon=1e-5,
-        gamma_initializer="zeros" if zero else "ones",
-        synchronized=config.statistics == "all",
-        name=name,
-    )(x)
-
-
 def _relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.ReLU(name=name)(x)
 
@@ -181,7 +163,7 @@ def _shortcut(
     if config.shortcut == "zeros":
         return ZeroShortcut(width, stride, name=f"{name}_shortcut")(x)
     x = _convolution(x, width, side=1, stride=stride, name=f"{name}_projection")
-    return _norm(x, config, name=f"{name}_projection_norm")
+    return batch_norm(config, f"{name}_projection_norm")(x)
 
 
 def _block(
@@ -199,7 +181,8 @@ def _block(
         last = i == len(layers) - 1
         y = _relu(y, f"{name}_relu_{i}") if i else y
         y = _convolution(y, channels, side=side, stride=step, name=f"{name}_conv_{i}")
-        y = _norm(y, config, name=f"{name}_norm_{i}", zero=last and config.zero_gamma)
+        gamma = "zeros" if last and config.zero_gamma else "ones"
+        y = batch_norm(config, f"{name}_norm_{i}", gamma=gamma)(y)
     if config.shortcut != "none":
         beside = _shortcut(x, config, width=layers[-1][0], stride=stride, name=name)
         y = keras.layers.Add(name=f"{name}_sum")([beside, y])
@@ -209,9 +192,9 @@ def _block(
 def _stem(x: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     if config.stem == "cifar":
         x = _convolution(x, config.widths[0], side=3, name="stem")
-        return _relu(_norm(x, config, name="stem_norm"), "stem_relu")
+        return _relu(batch_norm(config, "stem_norm")(x), "stem_relu")
     x = _convolution(x, config.widths[0], side=7, stride=2, name="stem")
-    x = _relu(_norm(x, config, name="stem_norm"), "stem_relu")
+    x = _relu(batch_norm(config, "stem_norm")(x), "stem_relu")
     x = keras.layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # nothing is below 0 after a ReLU
     return keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
 

@@ -14,14 +14,14 @@ Shapes: B batch, S side, K classes.
 """
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 import keras
 
-from kmodels.core import classifying, zoo
+from kmodels.core import checks, classifying
 from kmodels.core.codecs.images import Images
+from kmodels.core.normalisation import LocalResponseNormalization, batch_norm
 from kmodels.core.paper import Citation, Endpoint
-from kmodels.core.responses import LocalResponseNormalization
 
 PAPER = Citation(
     title="Very Deep Convolutional Networks for Large-Scale Image Recognition",
@@ -72,14 +72,9 @@ class Config:
                 f"config.widths {self.widths} and config.depths {self.depths} must hold as many "
                 f"numbers each, and these and config.hidden {self.hidden} be at least 1."
             )
-        if self.channels not in (1, 3):
-            raise ValueError(f"config.channels is {self.channels}; a picture has 1 or 3.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"config.dropout is {self.dropout}; it must lie in [0, 1).")
-        for name in ("statistics", "initializer"):
-            allowed = get_args(self.__annotations__[name])
-            if getattr(self, name) not in allowed:
-                raise ValueError(zoo.unknown(f"config.{name}", getattr(self, name), [*allowed]))
+        checks.channels(self)
+        checks.rates(self, "dropout")
+        checks.choices(self, "statistics", "initializer")
         if self.size >> len(self.depths) < 1:
             raise ValueError(
                 f"config.size is {self.size}; nothing is left of it after {len(self.depths)} pools."
@@ -133,12 +128,7 @@ def build(config: Config) -> keras.Model:
                 name=name,
             )(x)
             if config.batch_norm:
-                x = keras.layers.BatchNormalization(
-                    momentum=0.9,
-                    epsilon=1e-5,
-                    synchronized=config.statistics == "all",
-                    name=f"{name}_norm",
-                )(x)
+                x = batch_norm(config, f"{name}_norm")(x)
             x = keras.layers.ReLU(name=f"{name}_relu")(x)
             if config.lrn and stage == i == 0:
                 x = LocalResponseNormalization(name="lrn")(x)

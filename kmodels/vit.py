@@ -17,13 +17,13 @@ Shapes: B batch, T tokens (patches and the class token), D width, H heads, K wid
 
 import dataclasses
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from kmodels.core import classifying, zoo
+from kmodels.core import checks, classifying
 from kmodels.core.codecs.images import Images
 from kmodels.core.paper import Citation, Endpoint
 
@@ -68,22 +68,16 @@ class Config:
     representation: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("size", "patch", "width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"config.{name} is {getattr(self, name)}; it must be at least 1.")
-        if self.channels not in (1, 3):
-            raise ValueError(f"config.channels is {self.channels}; a picture has 1 or 3.")
+        checks.at_least_one(self, "size", "patch", "width", "depth", "heads")
+        checks.channels(self)
         if self.size % self.patch:
             raise ValueError(
                 f"config.size {self.size} does not divide into patches of {self.patch}."
             )
         if self.width % self.heads:
             raise ValueError(f"config.width {self.width} does not divide into {self.heads} heads.")
-        allowed = get_args(self.__annotations__["activation"])
-        if self.activation not in allowed:
-            raise ValueError(zoo.unknown("config.activation", self.activation, [*allowed]))
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"config.dropout is {self.dropout}; it must lie in [0, 1).")
+        checks.choices(self, "activation")
+        checks.rates(self, "dropout")
 
     @property
     def grid(self) -> int:

@@ -116,20 +116,21 @@ class Images:
         """0 to 255 -> what the network takes: centred, scaled, in its order of colours."""
         if self.order == "bgr":
             pictures = pictures[..., ::-1]
-        mean = tf.constant(self.mean, tf.float32)
-        if len(self.mean) > self.channels:
-            mean = tf.reshape(mean, (self.size, self.size, self.channels))
-        return (pictures - mean) / tf.constant(self.deviation, tf.float32)
+        return (pictures - self._mean()) / tf.constant(self.deviation, tf.float32)
 
     def unsee(self, seen: tf.Tensor) -> tf.Tensor:
         """What the network takes -> uint8 0 to 255, to be looked at."""
-        mean = tf.constant(self.mean, tf.float32)
-        if len(self.mean) > self.channels:
-            mean = tf.reshape(mean, (self.size, self.size, self.channels))
-        pictures = seen * tf.constant(self.deviation, tf.float32) + mean
+        pictures = seen * tf.constant(self.deviation, tf.float32) + self._mean()
         if self.order == "bgr":
             pictures = pictures[..., ::-1]
         return tf.cast(tf.clip_by_value(tf.round(pictures), 0, 255), tf.uint8)
+
+    def _mean(self) -> tf.Tensor:
+        """As it is subtracted: a number a channel, or a whole picture."""
+        mean = tf.constant(self.mean, tf.float32)
+        if len(self.mean) <= self.channels:
+            return mean
+        return tf.reshape(mean, (self.size, self.size, self.channels))
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes `codec.json` and the examples as files."""

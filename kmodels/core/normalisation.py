@@ -1,7 +1,20 @@
-"""Local response normalisation, which AlexNet brought and GoogLeNet kept."""
+"""Normalisation as several papers have it: of local responses, and of batches."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
+
+
+def batch_norm(config: Any, name: str, *, gamma: str = "ones") -> keras.layers.BatchNormalization:
+    """Over a replica's batch or all, as `config.statistics` says; momentum 0.9, epsilon 1e-5."""
+    return keras.layers.BatchNormalization(
+        momentum=0.9,
+        epsilon=1e-5,
+        gamma_initializer=gamma,
+        synchronized=config.statistics == "all",
+        name=name,
+    )
 
 
 class LocalResponseNormalization(keras.layers.Layer):

@@ -1,0 +1,38 @@
+"""Normalisation against NumPy, in whole and in half precision."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kmodels.core.normalisation import LocalResponseNormalization, batch_norm
+from tests import numpy_nets as nets
+
+MAPS = np.random.default_rng(0).normal(0, 40, (2, 3, 3, 7)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("averaged", "alpha"), [(True, 2e-5), (False, 1e-4)])
+def test_responses_are_divided_as_numpy_divides_them(averaged, alpha):
+    layer = LocalResponseNormalization(averaged=averaged, name="lrn")
+    np.testing.assert_allclose(layer(MAPS), nets.responses(MAPS, alpha), rtol=1e-5)
+
+
+def test_half_precision_is_divided_in_whole():
+    layer = LocalResponseNormalization(name="lrn")
+    given = layer.call(tf.cast(MAPS, tf.bfloat16))
+    assert given.dtype == tf.bfloat16
+    np.testing.assert_allclose(tf.cast(given, tf.float32), nets.responses(MAPS, 2e-5), rtol=2e-2)
+
+
+@pytest.mark.parametrize("statistics", ["replica", "all"])
+def test_a_batch_is_normalised_over_what_the_config_says(statistics):
+    Config = dataclasses.make_dataclass("Config", ["statistics"])
+    layer = batch_norm(Config(statistics), "norm", gamma="zeros")
+    assert layer.synchronized == (statistics == "all")
+    assert not np.asarray(layer(MAPS, training=True)).any(), "gamma begins at 0"
+    layer.gamma.assign(keras.ops.ones(7))
+    mean, variance = MAPS.mean((0, 1, 2)), MAPS.var((0, 1, 2))
+    wanted = (MAPS - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(layer(MAPS, training=True), wanted, atol=1e-4)

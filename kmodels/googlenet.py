@@ -56,6 +56,7 @@ class Config:
         size: Side of the pictures; the auxiliary classifiers fix it.
         channels: 3 for colour, 1 for grey.
         narrower: By how much all widths are divided.
+        blocks: Which rows of table 1 there are; a pool or a head behind a block goes with it.
         stem: Whether the pictures are large: convolutions and pools that leave an eighth of the
             side to the first block. Else one 3x3 that leaves it whole.
         auxiliary: Whether there are auxiliary classifiers.
@@ -67,6 +68,7 @@ class Config:
     size: int = 224
     channels: int = 3
     narrower: int = 1
+    blocks: tuple[str, ...] = tuple(BLOCKS)
     stem: bool = True
     auxiliary: bool = True
     dropout: float = 0.4
@@ -76,6 +78,11 @@ class Config:
         checks.at_least_one(self, "narrower")
         checks.channels(self)
         checks.rates(self, "dropout", "auxiliary_dropout")
+        if not self.blocks or [b for b in BLOCKS if b in self.blocks] != list(self.blocks):
+            raise ValueError(
+                f"config.blocks is {', '.join(self.blocks) or 'empty'}; it must be some of "
+                f"{', '.join(BLOCKS)}, in that order."
+            )
         least, pools = (32, "five") if self.stem else (4, "two")
         if self.size < least:
             raise ValueError(
@@ -101,6 +108,7 @@ PRESETS = {
         size=8,
         channels=1,
         narrower=16,
+        blocks=("3b", "4a", "4d", "4e"),
         stem=False,
         dropout=0.1,
         auxiliary_dropout=0.0,
@@ -178,7 +186,7 @@ def build(config: Config) -> keras.Model:
     pictures = keras.Input((config.size, config.size, config.channels), name="image")
     x = _stem(pictures, config)
     heads = {}
-    for name in BLOCKS:
+    for name in config.blocks:
         x = _block(x, config, name)
         if name in HEADS and config.auxiliary:
             heads[HEADS[name]] = _auxiliary(x, config, HEADS[name], classes)
@@ -205,8 +213,8 @@ def param_count(config: Config) -> int:
     if config.stem:
         first = config.of(64)
         count = layer(config.channels, first, 7) + layer(first, first) + layer(first, inside, 3)
-    for name, widths in BLOCKS.items():
-        one, before_three, three, before_five, five, pooled = map(config.of, widths)
+    for name in config.blocks:
+        one, before_three, three, before_five, five, pooled = map(config.of, BLOCKS[name])
         count += layer(inside, one) + layer(inside, pooled)
         count += layer(inside, before_three) + layer(before_three, three, 3)
         count += layer(inside, before_five) + layer(before_five, five, 5)
@@ -220,6 +228,5 @@ def param_count(config: Config) -> int:
 
 def endpoints(model: keras.Model, codec: Images) -> dict[str, Endpoint]:
     """`classify`, `predict_images`, `embed` (the last mean) and `features` (each block's map)."""
-    return classifying.endpoints(
-        model, codec, embedding="mean", stages={name: name for name in BLOCKS}
-    )
+    stages = {layer.name: layer.name for layer in model.layers if layer.name in BLOCKS}
+    return classifying.endpoints(model, codec, embedding="mean", stages=stages)

@@ -13,7 +13,11 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 10
-WAYS = {"one": ("plain", "clipped", "parts"), "others": ("plain", "parts")}
+WAYS = {  # workers differ from replicas in who exchanges; recipes that clip do so there too
+    "one": ("plain", "clipped", "parts"),
+    "mirrored": ("plain", "parts"),
+    "multi_worker": ("plain",),
+}
 
 
 def options(way: str, name: str, config: Any) -> dict[str, Any]:
@@ -65,7 +69,7 @@ def main(kind: str, out: str) -> None:
     arrays = {
         f"{name}|{way}|{key}": value
         for name in zoo.names()
-        for way in WAYS.get(kind, WAYS["others"])
+        for way in WAYS[kind]
         for key, value in trained(name, chosen, golden, way).items()
     }
     if strategy.is_chief(chosen):

@@ -3,6 +3,7 @@
 python -m training.run --model=gpt
 """
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -59,7 +60,9 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
     if flags.dry_run:
         return dry(run, prepared, chosen, console)
     runs.check_folder(run, publishes=not flags.no_export)
-    return go(run, prepared, chosen, console, publish=not flags.no_export)
+    writes = strategy.is_chief(chosen)
+    with runs.held(run.run_dir) if writes else contextlib.nullcontext():
+        return go(run, prepared, chosen, console, publish=not flags.no_export)
 
 
 def describe(flags: Any, recipe: Any) -> int:

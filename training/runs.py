@@ -1,10 +1,11 @@
 """Run folders, read back: what was decided, what was logged, and which checkpoint is meant."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from training.config import Run, UserError, differences, from_json
@@ -107,6 +108,30 @@ def check_writable(folder: pathlib.Path, flag: str) -> None:
             f"{flag}: nothing can be written to {folder}, for {there} is no folder that this user "
             "may write to."
         )
+
+
+@contextlib.contextmanager
+def held(run_dir: pathlib.Path) -> Iterator[None]:
+    """Keeps other processes from writing a run's folder; the lock dies with its process.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    handle = os.open(run_dir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{run_dir} is being written by another process; wait until that has ended, or "
+                "give another --run-dir."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+        with contextlib.suppress(OSError):
+            run_dir.rmdir()  # only where it is empty: what failed at once leaves nothing behind
 
 
 def _text(run_dir: pathlib.Path) -> str:

@@ -71,6 +71,9 @@ def test_outputs_are_those_of_numpy(size):
         ({"dropout": 1.0}, "config.dropout"),
         ({"auxiliary_dropout": -1.0}, "auxiliary_dropout"),
         ({"channels": 4}, "1 or 3"),
+        ({"blocks": ()}, "empty"),
+        ({"blocks": ("3b", "3a")}, "in that order"),
+        ({"blocks": ("3a", "6a")}, "some of 3a"),
     ],
 )
 def test_a_config_that_cannot_be_is_a_sentence(wrong, words):

@@ -88,3 +88,22 @@ def test_a_damaged_checkpoint_that_was_asked_for_is_not_replaced(undisturbed, tm
     with pytest.raises(UserError, match="30 is damaged"):
         runs.tensors(tmp_path / "run", "30")
     assert runs.tensors(tmp_path / "run", "last")
+
+
+def test_two_processes_do_not_write_one_run(tmp_path, undisturbed, commands, refused):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed.run_dir, folder)
+    (folder / "export.json").unlink(missing_ok=True)
+    argv = [a for a in undisturbed.argv if not a.startswith("--run-dir")]
+    with runs.held(folder):
+        ended = commands(*argv, f"--run-dir={folder}", f"--export-dir={tmp_path / 'exports'}")
+    refused(ended, f"{folder} is being written by another process", "another --run-dir")
+    assert not (tmp_path / "exports").exists()
+    with runs.held(folder):
+        pass
+
+
+def test_a_run_that_never_wrote_leaves_no_folder(tmp_path):
+    with pytest.raises(UserError, match="no use"), runs.held(tmp_path / "run"):
+        raise UserError("no use")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,206 @@
+"""How long is one training step of ResNet-20 and of ViT-Ti/16, ours and PyTorch's?
+
+    python -m benchmarks.vision_step --rounds=7
+
+ResNet-20 (option A, 32 px, batch 128) with SGD, momentum 0.9, decay 1e-4 on all weights; ViT-Ti/16
+(224 px, 1,000 classes, batch 16, tanh GELU, no dropout) with AdamW, decay 0.3 on matrices, clipped
+to norm 1; all in float32, on random pictures. Ours is the learner's step, as its recipe compiles
+it. The twins are a ResNet-20 written here in PyTorch and transformers' ViT; PyTorch gets both
+memory layouts, and both forms of AdamW, and the faster counts. The floor is the step's
+convolutions or matrix products alone, each by the faster of PyTorch and TensorFlow.
+"""
+
+import dataclasses
+import functools
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tyro
+
+from benchmarks import peers, record
+
+POOL = 8  # different batches, taken in turn
+SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
+ADAMW = {"learning_rate": 1e-3, "weight_decay": 0.3, "clip_norm": 1.0}
+VARIANTS = {"resnet": ("channels-first", "channels-last"), "vit": ("fused", "foreach")}
+FLOORS = {
+    "resnet": ("torch-channels-first", "torch-channels-last", "tensorflow"),
+    "vit": ("torch", "tensorflow"),
+}
+Make = Callable[[], tuple[peers.Job, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A network and the batch that it is timed on.
+
+    Attributes:
+        paper: Of the zoo.
+        preset: Of the paper.
+        title: For the tables.
+        side: Of the pictures.
+        classes: Of the labels.
+        batch: Pictures in a step.
+        steps: Steps in a turn.
+    """
+
+    paper: str
+    preset: str
+    title: str
+    side: int
+    classes: int
+    batch: int
+    steps: int
+
+    def pool(self) -> tuple[np.ndarray, np.ndarray]:
+        """Random pictures float32 [POOL, batch, side, side, 3] and labels int32 [POOL, batch]."""
+        random = np.random.default_rng(0)
+        shape = (POOL, self.batch, self.side, self.side, 3)
+        labels = random.integers(0, self.classes, shape[:2], dtype=np.int32)
+        return random.standard_normal(shape, dtype=np.float32), labels
+
+
+CASES = {
+    "resnet": Case("resnet", "cifar-20", "ResNet-20, batch 128 at 32 px", 32, 10, 128, 4),
+    "vit": Case("vit", "ti-16", "ViT-Ti/16, batch 16 at 224 px", 224, 1000, 16, 2),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Times the training step of two classifiers against PyTorch.
+
+    Attributes:
+        rounds: Times that each peer has its turn.
+        cases: Networks.
+        only: Peers to run, by the beginnings of their names; all where empty.
+        save: Whether to write docs/results/vision_step.json and .png.
+        case: Used by the command itself.
+        worker: Used by the command itself.
+    """
+
+    rounds: int = 7
+    cases: tuple[str, ...] = tuple(CASES)
+    only: tuple[str, ...] = ()
+    save: bool = True
+    case: str = ""
+    worker: str = ""
+
+
+def ours(case: Case) -> tuple[peers.Job, str]:
+    """This project's step as a run makes it: many steps in a graph, compiled as the recipe says."""
+    import tensorflow as tf
+
+    from kmodels.core import zoo
+    from training import optimization, optimizers, recipes, step
+    from training.learners import gradient
+    from training.objectives.classification import classification
+
+    paper = zoo.load(case.paper)
+    config = paper.PRESETS[case.preset]
+    if case.paper == "vit":
+        config = dataclasses.replace(config, dropout=0.0)
+    model = paper.build(config)
+    values = optimization.AdamW(**ADAMW) if case.paper == "vit" else _sgd(optimization.SGD)
+    learner = gradient.Gradient(
+        model=model,
+        objective=classification,
+        optimizer=optimizers.make(values, optimization.Constant(), 2000, model),
+        clip_norm=values.clip_norm,
+        micro_batches=1,
+        compile=recipes.load(case.paper).recipe(config).xla,
+    )
+    pictures, labels = case.pool()
+    data = tf.data.Dataset.from_tensor_slices({"image": pictures, "label": labels}).repeat()
+    batches = iter(data.prefetch(2))
+    many = step.repeat(learner.train_step, tf.distribute.get_strategy())
+    return lambda steps: many(batches, steps), f"{model.count_params():,} parameters"
+
+
+def _sgd(kind: Any) -> Any:
+    return kind(**SGD, decay="all")
+
+
+def makers(case: Case) -> dict[str, Make]:
+    """The peers of a case by name; what stands after a colon is a variant, the fastest counts."""
+    found: dict[str, Make] = {"ours": lambda: ours(case)}
+    for name, compiled in (("torch-compile", True), ("torch-eager", False)):
+        for variant in VARIANTS[case.paper]:
+            found[f"{name}:{variant}"] = functools.partial(_twin, case, variant, compiled)
+    for library in FLOORS[case.paper]:
+        found[f"floor:{library}"] = functools.partial(_floor, case, library)
+    return found
+
+
+def _twin(case: Case, variant: str, compiled: bool) -> tuple[peers.Job, str]:
+    from benchmarks import vision_twins
+
+    return vision_twins.job(case.paper, variant, case.pool(), compiled=compiled)
+
+
+def _floor(case: Case, library: str) -> tuple[peers.Job, str]:
+    from benchmarks import vision_floor
+
+    return vision_floor.job(case, library)
+
+
+def fastest(values: dict[str, list[float]], about: dict[str, str]) -> None:
+    """Keeps of each PyTorch peer the variant with the smallest median, of floors each round's."""
+    for name in ("torch-compile", "torch-eager", "floor"):
+        found = {n: (values.pop(n), about.pop(n)) for n in list(values) if n.startswith(f"{name}:")}
+        if not found:
+            continue
+        best = min(found, key=lambda n: statistics.median(found[n][0]))
+        about[name] = f"{found[best][1]}, {best.partition(':')[2]}"
+        values[name] = found[best][0]
+        if name == "floor":
+            values[name] = [min(row) for row in zip(*(v for v, _ in found.values()), strict=True)]
+
+
+def measure(name: str, flags: Flags) -> tuple[dict[str, list[float]], dict[str, str], float]:
+    """Milliseconds by peer and round, a line about each, and what others took of the processors."""
+    case = CASES[name]
+    names = [n for n in makers(case) if not flags.only or n.startswith(flags.only)]
+    running = [peers.Peer(__file__, n, [f"--case={name}"]) for n in names]
+    try:
+        seconds = peers.alternate(running, rounds=flags.rounds, units=case.steps)
+    finally:
+        for peer in running:
+            peer.close()
+    values = {n: [1e3 * s for s in row] for n, row in seconds.items()}
+    about = {peer.name: peer.about for peer in running}
+    fastest(values, about)
+    return values, about, max(peer.others for peer in running)
+
+
+def main() -> None:
+    """Runs all peers in turn, a network after another, prints the tables and records them."""
+    flags = tyro.cli(Flags, prog="python -m benchmarks.vision_step")
+    if flags.worker:
+        peers.serve(makers(CASES[flags.case])[flags.worker], warm=3)
+        return
+    figures, ratios, facts, others = {}, {}, {}, 0.0
+    for name in flags.cases:
+        values, about, busy = measure(name, flags)
+        title = CASES[name].title
+        references = [n for n in ("torch-compile", "torch-eager", "floor") if n in values]
+        peers.show(title, values, unit="ms", references=references, about=about)
+        figures[title], facts[title], others = values, about, max(others, busy)
+        ratios[title] = {n: peers.ratios(values, n) for n in references}
+    peers.warn(others)
+    if flags.save:
+        record.record(
+            "vision_step",
+            figures,
+            unit="ms",
+            title="One training step",
+            ratios=ratios,
+            about=facts,
+            others_share_of_cpu=others,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -6,9 +6,37 @@ import keras
 import tensorflow as tf
 
 
-def batch_norm(config: Any, name: str, *, gamma: str = "ones") -> keras.layers.BatchNormalization:
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's, but in training maps [B, H, W, C] are normalised by one operation, not by ten.
+
+    Statistics of all replicas together, and rows [B, D], are left to Keras.
+    """
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        if not (training and self.trainable) or self.synchronized or x.shape.rank != 4:
+            return super().call(x, training=training)
+        whole = tf.cast(x, tf.float32)
+        y, mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=whole,
+            scale=tf.convert_to_tensor(self.gamma),
+            offset=tf.convert_to_tensor(self.beta),
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
+        self._follow(self.moving_mean, mean)
+        self._follow(self.moving_variance, unbiased * (count - 1) / count)
+        return tf.cast(y, x.dtype)
+
+    def _follow(self, moving: keras.Variable, value: tf.Tensor) -> None:
+        moving.assign(moving * self.momentum + value * (1 - self.momentum))
+
+
+def batch_norm(config: Any, name: str, *, gamma: str = "ones") -> BatchNormalization:
     """Over a replica's batch or all, as `config.statistics` says; momentum 0.9, epsilon 1e-5."""
-    return keras.layers.BatchNormalization(
+    return BatchNormalization(
         momentum=0.9,
         epsilon=1e-5,
         gamma_initializer=gamma,

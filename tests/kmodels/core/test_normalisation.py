@@ -36,3 +36,23 @@ def test_a_batch_is_normalised_over_what_the_config_says(statistics):
     mean, variance = MAPS.mean((0, 1, 2)), MAPS.var((0, 1, 2))
     wanted = (MAPS - mean) / np.sqrt(variance + 1e-5)
     np.testing.assert_allclose(layer(MAPS, training=True), wanted, atol=1e-4)
+
+
+def test_one_operation_normalises_follows_and_differentiates_as_keras_does():
+    maps = tf.constant(MAPS / 40 + 3)
+    Config = dataclasses.make_dataclass("Config", ["statistics"])
+    ours = batch_norm(Config("replica"), "norm")
+    theirs = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    found = []
+    for layer in (ours, theirs):
+        layer.build(maps.shape)
+        layer.gamma.assign(np.linspace(0.5, 2, 7))
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            y = layer(maps, training=True)
+            loss = tf.reduce_sum(y**3)
+        wanted = [maps, layer.gamma.value, layer.beta.value]
+        moving = [layer.moving_mean, layer.moving_variance]
+        found.append([y, *tape.gradient(loss, wanted), *moving, layer(maps)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)

@@ -219,6 +219,14 @@ def build(config: Config) -> keras.Model:
     return keras.Model(pictures, logits, name="resnet")
 
 
+def dense(model: keras.Model, pictures: keras.KerasTensor) -> keras.KerasTensor:
+    """Class scores [B, K] of whole pictures [B, H, W, C] of any size.
+
+    Fully convolutional as it is (section 3.4): the mean before the linear layer averages scores.
+    """
+    return model(pictures, training=False)
+
+
 def param_count(config: Config) -> int:
     """How many trainable parameters `build(config)` makes, without making them."""
     classes = classifying.check_classes(config)

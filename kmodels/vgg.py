@@ -17,6 +17,7 @@ import dataclasses
 from typing import Literal
 
 import keras
+from keras import ops
 
 from kmodels.core import checks, classifying
 from kmodels.core.codecs.images import Images
@@ -146,6 +147,25 @@ def build(config: Config) -> keras.Model:
         classes, kernel_initializer=_initializer(config), dtype="float32", name="logits"
     )(x)
     return keras.Model(pictures, logits, name="vgg")
+
+
+def dense(model: keras.Model, pictures: keras.KerasTensor) -> keras.KerasTensor:
+    """Class scores [B, K] of whole pictures [B, H, W, C], H and W at least the model's size.
+
+    The linear layers are run as convolutions over the last map, the first with the side that the
+    map of a picture of the model's own size has, and the map of scores is averaged (section 3.2).
+    The weights are the model's own; dropout is off.
+    """
+    x, side = pictures, model.get_layer("row").input.shape[1]
+    for layer in model.layers[1:]:
+        if isinstance(layer, keras.layers.Dense):
+            kernel = ops.reshape(layer.kernel, (side, side, -1, layer.units))
+            kernel = ops.cast(kernel, layer.compute_dtype)
+            x = ops.conv(ops.cast(x, layer.compute_dtype), kernel, padding="valid")
+            x, side = layer.activation(x + ops.cast(layer.bias, x.dtype)), 1
+        elif not isinstance(layer, keras.layers.Flatten | keras.layers.Dropout):
+            x = layer(x, training=False)
+    return ops.mean(x, axis=(1, 2))
 
 
 def param_count(config: Config) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 StrategyName = Literal["auto", "one", "mirrored", "multi_worker"]
 Switch = Literal["auto", "on", "off"]
+Origin = Literal["paper", "cpu", "own"]
 
 
 class UserError(Exception):
@@ -107,6 +108,7 @@ class Recipe:
             itself; None lets it climb. See `training.guards`.
         average_half_life: Examples after which a weight counts half in the averaged weights, which
             are then what is evaluated and exported; None averages nothing.
+        origin: Whose schedule this is: the paper's, a short one for a CPU, or another of our own.
     """
 
     data: str
@@ -127,6 +129,7 @@ class Recipe:
     xla: bool = True
     loss_limit: float | None = 100.0
     average_half_life: int | None = None
+    origin: Origin = "own"
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches", "keep"):
@@ -174,7 +177,7 @@ class Run:
 # What a run may change when it goes on: where it lies, and what says nothing of its result.
 FREE = (
     *("run_dir", "export_dir", "data_dir"),
-    *("arguments", "journals", "profile", "recipe.keep", "recipe.loss_limit"),
+    *("arguments", "journals", "profile", "recipe.keep", "recipe.loss_limit", "recipe.origin"),
 )
 
 

@@ -1,6 +1,7 @@
 """The command: a run's checkpoint, judged again on held-out data or on other data.
 
 python -m training.evaluate runs/gpt-char-docs
+python -m training.evaluate runs/vgg-digits-digits --views=10-crop
 """
 
 import dataclasses
@@ -28,7 +29,8 @@ class Flags:
     """Evaluates a run's checkpoint: its numbers, and what the model makes of a prompt.
 
     Without other flags the numbers are those that logs.jsonl has for that step. Text is read by the
-    run's own codec, so other data can be evaluated too. Nothing is written.
+    run's own codec, so other data can be evaluated too. Of pictures, several views may be looked at
+    and their class probabilities averaged. Nothing is written.
 
     Attributes:
         run_dir: A folder that training.run wrote, such as runs/gpt-char-docs.
@@ -38,7 +40,10 @@ class Flags:
         data: Where examples come from; default as in the run.
         data_dir: A file or folder to read them from; default as in the run.
         precision: float32, or bfloat16 computation; default as in the run.
-        json: Prints one JSON object in place of a table.
+        views: What is seen of a picture: 1-crop, its middle, as in the run; 10-crop, corners and
+            middle and these mirrored; dense, all of it and mirrored, by vgg and resnet.
+        scale: Pixels of the short side before 10-crop and dense; default as in the run.
+        json: Prints one JSON object in place of a table; pictures are left out.
     """
 
     run_dir: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="RUN")]
@@ -48,6 +53,8 @@ class Flags:
     data: str | None = None
     data_dir: pathlib.Path | None = None
     precision: Precision | None = None
+    views: Literal["1-crop", "10-crop", "dense"] = "1-crop"
+    scale: int | None = None
     json: tyro.conf.FlagCreatePairsOff[bool] = False
 
 
@@ -57,8 +64,9 @@ def evaluate(flags: Flags) -> dict[str, Any]:
     Raises:
         UserError: no such run or checkpoint, or data that this run's codec cannot read.
     """
+    from kmodels.core import zoo
     from kmodels.core.codecs import folder as codec_folder
-    from training import checkpoints, loop, recipes, strategy
+    from training import checkpoints, loop, recipes, strategy, views
     from training.run import learner_of
 
     run = asked(runs.read(flags.run_dir), flags)
@@ -67,6 +75,8 @@ def evaluate(flags: Flags) -> dict[str, Any]:
         codec = codec_folder.load(flags.run_dir / "codec")
     except ValueError as error:
         raise UserError(f"{flags.run_dir} has no codec: {error}") from None
+    paper = zoo.load(run.model)
+    seen = views.choose(flags.views, flags.scale, model=run.model, paper=paper, codec=codec)
     prepared = module.prepare(run.config, run.recipe, run.data_dir, codec=codec)
     if flags.data is None and flags.data_dir is None and prepared.sha256 != run.data_sha256:
         raise UserError(
@@ -83,16 +93,26 @@ def evaluate(flags: Flags) -> dict[str, Any]:
         meta = runs.first_readable(flags.run_dir, flags.checkpoint, restore)
     except checkpoints.Foreign as error:
         raise UserError(f"Checkpoint {error}; other code made it.") from None
+    evaluators = module.evaluators(learner.model, prepared) if seen is None else ()
+    data: Any = prepared.data
+    if seen is not None:
+        run = seen.run(run, chosen.num_replicas_in_sync)
+        learner = dataclasses.replace(learner, objective=seen.objective)
+        data = dataclasses.replace(data, see=seen.see)
     look = loop.evaluation(
-        run,
-        learner,
-        prepared.data,
-        strategy=chosen,
-        evaluators=module.evaluators(learner.model, prepared),
-        split=flags.split,
+        run, learner, data, strategy=chosen, evaluators=evaluators, split=flags.split
     )
     logs, shown = look(lambda: 0) or ({}, {})
-    return {"step": meta.step, "split": flags.split, **_numbers(logs), **shown}
+    told = {"step": meta.step, "split": flags.split, **_views(flags, codec, seen)}
+    return {**told, **_numbers(logs), **shown}
+
+
+def _views(flags: Flags, codec: Any, seen: Any) -> dict[str, Any]:
+    """How pictures were looked at."""
+    from kmodels.core.codecs.images import Images
+
+    scale = {} if seen is None else {"scale": seen.scale}
+    return {"views": flags.views, **scale} if isinstance(codec, Images) else {}
 
 
 def asked(run: Run, flags: Flags) -> Run:
@@ -121,11 +141,13 @@ def _numbers(logs: dict[str, float]) -> dict[str, float]:
 def show(result: dict[str, Any], run: Run, console: rich.console.Console) -> None:
     """The texts, then a table of the numbers."""
     for name, value in result.items():
-        if isinstance(value, str) and name != "split":
+        if isinstance(value, str) and name not in ("split", "views"):
             console.rule(name, style="dim")
             console.print(value, markup=False, highlight=False)
             console.rule(style="dim")
     what = f"{run.model} {run.preset} at step {result['step']:,}, {SPLITS[result['split']]} data"
+    what += f", {result['views']}" if "views" in result else ""
+    what += f" at scale {result['scale']}" if "scale" in result else ""
     console.print(what, highlight=False)
     table = rich.table.Table()
     table.add_column("number")
@@ -149,7 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         quiet.import_tensorflow()
         result = evaluate(flags)
         if flags.json:
-            print(json.dumps({"run_dir": str(flags.run_dir), **result}, ensure_ascii=False))
+            said = {k: v for k, v in result.items() if isinstance(v, str | int | float)}
+            print(json.dumps({"run_dir": str(flags.run_dir), **said}, ensure_ascii=False))
         else:
             show(result, runs.read(flags.run_dir), rich.console.Console(soft_wrap=True))
         return 0

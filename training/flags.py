@@ -31,6 +31,7 @@ K = TypeVar("K", bound=CodecChoice)
 R = TypeVar("R", bound=OptimizerChoice)
 S = TypeVar("S", bound=ScheduleChoice)
 Bare = tyro.conf.FlagCreatePairsOff[bool]
+PUBLISHED = ("optimizer", "schedule", "batch_size", "steps", "average_half_life")  # what papers say
 
 
 def _kinds(part: str, kinds: Iterable[str]) -> Any:
@@ -45,6 +46,8 @@ class Flags(Generic[C, K, R, S]):
     Attributes:
         model: The paper; `--list` names them all.
         preset: A named config of the paper; `--list` names them.
+        recipe: Its profile: paper (the published schedule, for GPUs), cpu (a short one, which is
+            not the paper's), for vit also fine-tune; auto takes what suits the preset.
         data: Where examples come from.
         data_dir: A file or folder to read them from.
         steps: Steps in the run.
@@ -81,6 +84,7 @@ class Flags(Generic[C, K, R, S]):
 
     model: str
     preset: str
+    recipe: Annotated[str, tyro.conf.arg(metavar="auto|paper|cpu")] = "auto"
     data: str
     data_dir: pathlib.Path | None = None
     steps: int
@@ -113,11 +117,13 @@ class Flags(Generic[C, K, R, S]):
     optimizer: tyro.conf.FlagConversionOff[Annotated[R, _kinds("optimizer", OPTIMIZERS)]]
     schedule: tyro.conf.FlagConversionOff[Annotated[S, _kinds("schedule", SCHEDULES)]]
 
-    def recipe(self, base: Recipe) -> Recipe:
-        """The recipe with what was given on the command line."""
+    def over(self, base: Recipe) -> Recipe:
+        """The recipe with what was given on the command line; no paper's if that changes it."""
         names = {f.name for f in dataclasses.fields(Recipe)}
         given = {f.name for f in dataclasses.fields(self)}
-        return dataclasses.replace(base, **{n: getattr(self, n) for n in names & given})
+        made = dataclasses.replace(base, **{n: getattr(self, n) for n in names & given})
+        kept = all(getattr(made, n) == getattr(base, n) for n in PUBLISHED)
+        return made if kept or base.origin != "paper" else dataclasses.replace(made, origin="own")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,7 +138,7 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any], Recipe]:
         UserError: an unknown model, preset or flag, values that contradict each other.
         SystemExit: tyro's help (0) or its message about a value (2).
     """
-    model, preset, default = _preset(argv)
+    model, preset, profile, default = _preset(argv)
     kind, config = type(default), default
     if any(a.replace("-", "_").startswith("__config.") for a in argv):
         only, _ = tyro.cli(
@@ -143,7 +149,8 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any], Recipe]:
             add_help=False,
         )
         config = only.config
-    base = _with_kinds(argv, recipes.load(model).recipe(config))
+    chosen = recipes.profile(model, profile, config)
+    base = _with_kinds(argv, chosen)
     shared = {f.name for f in dataclasses.fields(Flags)}
     shared &= {f.name for f in dataclasses.fields(Recipe)}
     given = {name: getattr(base, name) for name in shared}
@@ -152,14 +159,15 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any], Recipe]:
     whole: Any = Flags[kind, type(base.codec), type(base.optimizer), type(base.schedule)]  # type: ignore[valid-type,misc]
     flags = tyro.cli(whole, prog="python -m training.run", args=list(argv), default=flags)
     _check_values(flags)
-    return flags, flags.recipe(base)
+    return flags, flags.over(chosen)
 
 
-def _preset(argv: Sequence[str]) -> tuple[str, str, Any]:
-    """The model and preset of a command line, and the preset's config."""
+def _preset(argv: Sequence[str]) -> tuple[str, str, str, Any]:
+    """The model, preset and recipe's profile of a command line, and the preset's config."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--model")
     first.add_argument("--preset")
+    first.add_argument("--recipe", default="auto")
     known, _ = first.parse_known_args(argv)
     if known.model is None:
         how = (
@@ -177,7 +185,7 @@ def _preset(argv: Sequence[str]) -> tuple[str, str, Any]:
     preset = known.preset or recipes.load(known.model).PRESET
     if preset not in paper.PRESETS:
         raise UserError(zoo.unknown(f"preset of {known.model}", preset, list(paper.PRESETS)))
-    return known.model, preset, paper.PRESETS[preset]
+    return known.model, preset, known.recipe, paper.PRESETS[preset]
 
 
 def _with_kinds(argv: Sequence[str], recipe: Recipe) -> Recipe:

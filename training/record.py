@@ -11,6 +11,11 @@ from kmodels.core.paper import Paper
 from training import recipes, runs
 
 VERSIONS = ("python", "tensorflow", "keras", "numpy")
+ORIGINS = {
+    "paper": "the paper's",
+    "cpu": "cpu profile: not the paper's schedule",
+    "own": "not the paper's",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,6 +101,7 @@ def rows(record: Record) -> dict[str, str]:
     steps, watch = record.run["recipe"]["steps"], record.run["recipe"]["watch"]
     told: dict[str, str | None] = {
         "parameters": f"{record.paper.param_count(record.config):,}",
+        "schedule": ORIGINS.get(record.run["recipe"].get("origin")),
         "steps": f"{record.step:,} of {steps:,}",
         f"best {watch} on held-out data": best and f"{best[0]:.4f} at step {best[1]:,}",
         "speed": _if(record.typical(f"{record.unit}_per_second"), f"{{:,.0f}} {record.unit}/s"),

@@ -1,5 +1,7 @@
 """ResNet: published counts, and the same answers as two independent implementations."""
 
+import dataclasses
+
 import keras
 import keras_hub
 import numpy as np
@@ -154,6 +156,15 @@ def test_the_zero_shortcut_takes_every_second_place_and_adds_zeros():
 def test_a_plain_network_adds_nothing():
     names = [layer.name for layer in resnet.build(resnet.PRESETS["plain-20"]).layers]
     assert not [n for n in names if "sum" in n or "shortcut" in n or "projection" in n]
+
+
+def test_dense_averages_the_scores_of_the_last_map():
+    model = resnet.build(dataclasses.replace(resnet.PRESETS["tiny"], classes=3))
+    x = np.random.default_rng(1).normal(size=(2, 12, 18, 1)).astype(np.float32)
+    maps = np.asarray(keras.Model(model.input, model.get_layer("mean").input)(x))
+    kernel, bias = model.get_layer("logits").get_weights()
+    scores = (maps @ kernel + bias).mean(axis=(1, 2))
+    np.testing.assert_allclose(resnet.dense(model, x), scores, atol=1e-5)
 
 
 def test_a_block_may_begin_as_the_identity():

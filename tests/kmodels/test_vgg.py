@@ -67,6 +67,43 @@ def test_logits_are_those_of_keras_applications():
     np.testing.assert_allclose(a, b, atol=1e-4 * max(1.0, np.abs(b).max()))
 
 
+@pytest.mark.parametrize("preset", ["tiny", "digits", "vgg-11-lrn", "vgg-13-bn", "vgg-16-c"])
+def test_dense_is_the_network_itself_on_a_picture_of_its_size(preset):
+    small = {"classes": 7, "hidden": (24, 16)}
+    if vgg.PRESETS[preset].size > 32:
+        small |= {"size": 64, "widths": (4, 6, 8, 10, 12)}
+    config = dataclasses.replace(vgg.PRESETS[preset], **small)
+    model = perturbed(vgg.build(config))
+    x = np.random.default_rng(1).normal(size=(3, config.size, config.size, config.channels))
+    a, b = np.asarray(model(x, training=False)), np.asarray(vgg.dense(model, x))
+    np.testing.assert_allclose(a, b, atol=1e-5 * max(1.0, np.abs(a).max()))
+
+
+def test_dense_averages_the_scores_of_every_place():
+    """Places 8 pixels apart see the same crops where there are no borders: 1x1 convolutions."""
+    config = dataclasses.replace(
+        vgg.PRESETS["digits"], depths=(3, 3, 3), narrow=True, hidden=(24, 16), classes=5
+    )
+    model = perturbed(vgg.build(config))
+    for layer in model.layers:  # only the middle of each 3x3 looks at anything
+        if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (3, 3):
+            kernel = np.zeros(layer.kernel.shape, np.float32)
+            kernel[1, 1] = np.asarray(layer.kernel)[1, 1] * 3
+            layer.kernel.assign(kernel)
+    x = np.random.default_rng(1).normal(size=(2, 16, 24, 1)).astype(np.float32)
+    cut = [x[:, i : i + 8, j : j + 8] for i in (0, 8) for j in (0, 8, 16)]
+    wanted = np.mean([np.asarray(model(part, training=False)) for part in cut], axis=0)
+    np.testing.assert_allclose(vgg.dense(model, x), wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_dense_has_the_models_own_weights_and_follows_them():
+    model = vgg.build(dataclasses.replace(vgg.PRESETS["tiny"], classes=3))
+    x = np.random.default_rng(1).normal(size=(1, 12, 9, 1)).astype(np.float32)
+    before = np.asarray(vgg.dense(model, x))
+    model.get_layer("logits").bias.assign([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(np.asarray(vgg.dense(model, x)) - before, [[1, 2, 3]], atol=1e-6)
+
+
 def test_the_third_convolutions_of_c_are_1x1():
     config = dataclasses.replace(vgg.PRESETS["vgg-16-c"], size=32, widths=(2,) * 5, hidden=(2, 2))
     sides = {

@@ -34,6 +34,12 @@ def test_a_folder_may_move(make_run, tmp_path):
     assert config.differences(stored, moved) == []
 
 
+def test_whose_schedule_it_is_says_nothing_of_the_result(make_run):
+    stored = json.loads(config.to_json(make_run()))
+    assert stored["recipe"]["origin"] == "own"
+    assert config.differences(stored, make_run(origin="paper")) == []
+
+
 def test_a_field_that_one_side_lacks_is_a_difference(make_run):
     stored = json.loads(config.to_json(make_run()))
     del stored["config"]["band"]

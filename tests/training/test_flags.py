@@ -109,12 +109,33 @@ def test_the_recipe_follows_the_overridden_config():
     assert given.optimizer.learning_rate == 1.0
 
 
+def test_a_profile_is_chosen_and_loses_the_papers_name_when_it_is_changed():
+    _, auto = flags.parse(["--model=vgg"])
+    _, paper = flags.parse(["--recipe", "paper", "--model=vgg", "--profile=1:2"])
+    assert (auto.origin, auto.batch_size) == ("cpu", 64)
+    assert (paper.origin, paper.batch_size, paper.steps) == ("paper", 256, 370_000)
+    for kept in ("--log-every=25", "--loss-limit=9", "--data=mnist", "--optimizer.kind=sgd"):
+        assert flags.parse(["--model=vgg", "--recipe=paper", kept])[1].origin == "paper"
+    for changed in ("--steps=50", "--optimizer.momentum=0.5", "--schedule.kind=cosine"):
+        assert flags.parse(["--model=vgg", "--recipe=paper", changed])[1].origin == "own"
+    assert flags.parse(["--model=vgg", "--recipe=cpu", "--steps=50"])[1].origin == "cpu"
+
+
+def test_describe_shows_whose_schedule_it_is(training_main):
+    ended = training_main("--model=resnet", "--preset=cifar-110", "--recipe=paper", "--describe")
+    described = json.loads(ended.output[: ended.output.index("parameters  ")])
+    assert described["recipe"]["origin"] == "paper"
+    assert described["recipe"]["schedule"]["warmup_steps"] == 400
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
         (["--model=gtp"], ["There is no model 'gtp'. Did you mean 'gpt'?", "Allowed: "]),
         (["--preset=tiny"], ["No --model was given", "gpt"]),
         (["--model=gpt", "--preset=gpt2-smal"], ["'gpt2-smal'. Did you mean 'gpt2-small'?"]),
+        (["--model=gpt", "--recipe=papre"], ["'papre'. Did you mean 'paper'?", "auto, paper, cpu"]),
+        (["--model=gpt", "--recipe"], ["--recipe"]),
         (["--model=gpt", "--stepz=3"], ["--stepz", "--steps"]),
         (["--model=gpt", "--bacth-size=3"], ["--bacth-size", "--batch-size"]),
         (["--model=gpt", "--config.dept=3"], ["--config.dept", "--config.depth"]),

@@ -66,6 +66,7 @@ def test_the_page_tells_the_run_and_needs_nothing_beside_it(trained):
     best = min(e["loss"] for e in log if e["split"] == "eval")
     for words in (
         "gpt tiny",
+        "cpu profile: not the paper's schedule",
         "Finished: step 40 of 40",
         f"{best:.4f} at step",
         "tokens/s",

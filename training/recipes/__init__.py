@@ -2,12 +2,13 @@
 
 import importlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import keras
 
-from training.config import Recipe
+from kmodels.core import zoo
+from training.config import Recipe, UserError
 from training.loop import Evaluator
 from training.prepared import Prepared
 
@@ -18,8 +19,10 @@ class RecipeModule(Protocol):
     UNIT: str
     PRESET: str
     DATA: tuple[str, ...]
+    PROFILES: Mapping[str, Callable[[Any], Recipe]]  # "paper", "cpu", and what else it has
 
-    def recipe(self, config: Any) -> Recipe: ...
+    def recipe(self, config: Any) -> Recipe:
+        """The profile that suits the config."""
 
     def prepare(
         self, config: Any, recipe: Recipe, data_dir: pathlib.Path | None, *, codec: Any = None
@@ -39,3 +42,16 @@ class RecipeModule(Protocol):
 def load(model: str) -> RecipeModule:
     """The recipe module of a paper."""
     return cast(RecipeModule, importlib.import_module(f"training.recipes.{model}"))
+
+
+def profile(model: str, name: str, config: Any) -> Recipe:
+    """A paper's recipe by its profile's name; "auto" is the one that suits the config.
+
+    Raises:
+        UserError: the paper has no such profile.
+    """
+    module = load(model)
+    offered = {"auto": module.recipe, **module.PROFILES}
+    if name not in offered:
+        raise UserError(zoo.unknown(f"recipe of {model}", name, list(offered)))
+    return offered[name](config)

@@ -22,16 +22,76 @@ UNIT = "tokens"
 DATA = ("docs", "text")
 PRESET = "char"
 
-# GPT-3, table 2.1: parameters and peak learning rate.
-RATES = (
-    *((125e6, 6e-4), (350e6, 3e-4), (760e6, 2.5e-4), (1.3e9, 2e-4)),
-    *((2.7e9, 1.6e-4), (6.7e9, 1.2e-4), (13e9, 1e-4), (175e9, 0.6e-4)),
+# GPT-3, table 2.1: parameters, peak learning rate, and 2^20 tokens in a step.
+SIZES = (
+    *((125e6, 6e-4, 0.5), (350e6, 3e-4, 0.5), (760e6, 2.5e-4, 0.5), (1.3e9, 2e-4, 1)),
+    *((2.7e9, 1.6e-4, 1), (6.7e9, 1.2e-4, 2), (13e9, 1e-4, 2), (175e9, 0.6e-4, 3.2)),
 )
 
 
 def recipe(config: gpt.Config) -> Recipe:
     """nanoGPT's recipe for networks that a CPU trains, GPT-3's optimizer for the others."""
     return _small(config) if config.width <= 128 else _large(config)
+
+
+def paper(config: gpt.Config) -> Recipe:
+    """GPT-3's schedule (section 2.3, appendix B); GPT-1's (section 4.1) for its network.
+
+    GPT-3: 300 billion tokens, the rate rising over the first 375 million. The paper's has fallen
+    at 260 billion and its batch grows to full size first; here the rate falls to the last step and
+    the batch is whole from the first. GPT-2's paper gives no rate, so its networks have GPT-3's.
+    """
+    if config.norm == "post":
+        return _gpt1(config)
+    base = _large(config)
+    batch_size = round(_size(config)[2] * 2**20 / config.context)
+    tokens = batch_size * config.context
+    return dataclasses.replace(
+        base,
+        schedule=Cosine(warmup_steps=round(375e6 / tokens), final=0.1),
+        batch_size=batch_size,
+        steps=round(300e9 / tokens),
+        eval_every=1000,
+        save_every=1000,
+        origin="paper",
+    )
+
+
+def _gpt1(config: gpt.Config) -> Recipe:
+    """Batches of 64, Adam at 0.00025 after 2,000 steps of rise, then a cosine to 0; decay 0.01.
+
+    The paper's hundred epochs are 3 million steps if BooksCorpus has a billion tokens.
+    """
+    return dataclasses.replace(
+        _large(config),
+        optimizer=AdamW(learning_rate=2.5e-4, weight_decay=0.01),
+        schedule=Cosine(warmup_steps=2000, final=0.0),
+        batch_size=64,
+        steps=3_000_000,
+        eval_every=1000,
+        save_every=1000,
+        origin="paper",
+    )
+
+
+def cpu(config: gpt.Config) -> Recipe:
+    """nanoGPT's for a CPU; of larger networks twenty steps, which show that they train."""
+    small = _small(config)
+    if config.width <= 128:
+        return small
+    return dataclasses.replace(
+        small,
+        schedule=Cosine(warmup_steps=10, final=0.1),
+        batch_size=1,
+        steps=20,
+        log_every=5,
+        eval_every=10,
+        save_every=10,
+        eval_batches=2,
+    )
+
+
+PROFILES = {"paper": paper, "cpu": cpu}
 
 
 def _codec(config: gpt.Config) -> TextCodecChoice:
@@ -53,13 +113,19 @@ def _small(config: gpt.Config) -> Recipe:
         eval_every=20 if tiny else 250,
         save_every=20 if tiny else 250,
         eval_batches=4 if tiny else 200,
+        origin="cpu",
     )
+
+
+def _size(config: gpt.Config) -> tuple[float, float, float]:
+    """The row of GPT-3's table that is nearest from above."""
+    count = gpt.param_count(dataclasses.replace(config, vocab=config.vocab or 256))
+    return next((row for row in SIZES if count < 1.5 * row[0]), SIZES[-1])
 
 
 def _large(config: gpt.Config) -> Recipe:
     """GPT-3, appendix B: Adam 0.9/0.95, clip 1, decay 0.1, cosine to a tenth of the peak."""
-    count = gpt.param_count(dataclasses.replace(config, vocab=config.vocab or 256))
-    peak = next((rate for size, rate in RATES if count < 1.5 * size), RATES[-1][1])
+    _, peak, _ = _size(config)
     return Recipe(
         data="docs",
         codec=_codec(config),

@@ -94,23 +94,32 @@ class Images:
 
     def fit(self, pictures: tf.Tensor) -> tf.Tensor:
         """Colours, then sides: [..., H, W, 1 or 3] to [..., size, size, channels], 0 to 255."""
+        resized = self.resized(pictures, self.short)
+        height, width = tf.shape(resized)[-3], tf.shape(resized)[-2]
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        cut = resized[..., top : top + self.size, left : left + self.size, :]
+        return tf.ensure_shape(cut, [*pictures.shape[:-3], self.size, self.size, self.channels])
+
+    def resized(self, pictures: tf.Tensor, short: int | None) -> tf.Tensor:
+        """Colours, then sides, the short one to `short`: [..., H, W, 1 or 3] to [..., h, w, C].
+
+        Args:
+            short: None makes both sides `size`, whatever their ratio.
+        """
         have = pictures.shape[-1]
         if have == 3 and self.channels == 1:
             pictures = tf.reduce_sum(pictures * tf.constant(GREY), axis=-1, keepdims=True)
         if have == 1 and self.channels == 3:
             pictures = tf.repeat(pictures, 3, axis=-1)
-        if self.short is None:
+        if short is None:
             sides = tf.constant([self.size, self.size])
         else:
             height, width = tf.shape(pictures)[-3], tf.shape(pictures)[-2]
-            scale = self.short / tf.minimum(height, width)
+            scale = short / tf.minimum(height, width)
             sides = tf.cast(
                 tf.round(tf.cast(tf.stack([height, width]), scale.dtype) * scale), tf.int32
             )
-        resized = tf.image.resize(pictures, sides, antialias=True)
-        top, left = (sides[0] - self.size) // 2, (sides[1] - self.size) // 2
-        cut = resized[..., top : top + self.size, left : left + self.size, :]
-        return tf.ensure_shape(cut, [*pictures.shape[:-3], self.size, self.size, self.channels])
+        return tf.image.resize(pictures, sides, antialias=True)
 
     def see(self, pictures: tf.Tensor) -> tf.Tensor:
         """0 to 255 -> what the network takes: centred, scaled, in its order of colours."""

@@ -163,10 +163,12 @@ def test_the_scale_is_the_runs_unless_given(prepared):
         assert (found.scale, found.count) == (scale, 2)
 
 
-def test_a_run_is_evaluated_so_and_says_it(commands, refused, bare, undisturbed, tmp_path):
-    run = tmp_path / "run"
+def test_a_run_is_evaluated_so_and_says_it(
+    commands, training_main, refused, bare, undisturbed, tmp_path
+):
+    run, plain = tmp_path / "run", "training.recipes.vgg.evaluators = lambda *_: []\n"
     argv = ("--model=vgg", "--preset=tiny", "--steps=20", "--compile=off", f"--run-dir={run}")
-    assert commands(*argv, before=bare).status == 0
+    assert commands(*argv, before=f"{bare}import training.recipes.vgg\n{plain}").status == 0
     before = {f: f.read_bytes() for f in run.rglob("*") if f.is_file()}
 
     def result(*words):
@@ -182,8 +184,7 @@ def test_a_run_is_evaluated_so_and_says_it(commands, refused, bare, undisturbed,
     shown = commands(str(run), "--views=10-crop", module="evaluate").output
     assert "vgg tiny at step 20, held-out data, 10-crop at scale 8" in shown
     assert {f: f.read_bytes() for f in run.rglob("*") if f.is_file()} == before
-    refused(commands(str(run), "--views=ten", module="evaluate"), "'ten'", "10-crop")
-    refused(commands(str(run), "--view=dense", module="evaluate"), "Did you mean --views?")
+    refused(training_main(str(run), "--views=ten", module="evaluate"), "'ten'", "10-crop")
     said = refused(
         commands(str(undisturbed.run_dir), "--views=dense", module="evaluate"), "sees none"
     )

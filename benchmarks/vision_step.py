@@ -116,7 +116,8 @@ def ours(case: Case) -> tuple[peers.Job, str]:
     data = tf.data.Dataset.from_tensor_slices({"image": pictures, "label": labels}).repeat()
     batches = iter(data.prefetch(2))
     many = step.repeat(learner.train_step, tf.distribute.get_strategy())
-    return lambda steps: many(batches, steps), f"{model.count_params():,} parameters"
+    about = f"{paper.param_count(config):,} parameters"
+    return lambda steps: many(batches, steps), about
 
 
 def _sgd(kind: Any) -> Any:

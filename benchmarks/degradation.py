@@ -100,7 +100,7 @@ def main() -> None:
     """Trains, prints and records."""
     flags = tyro.cli(Flags, prog="python -m benchmarks.degradation")
     found: dict[str, list[Entries]] = {name: [] for name in NETWORKS}
-    part = flags.runs_dir / "pictures"
+    part = flags.runs_dir / f"pictures-{flags.pictures}"
     if not part.exists():
         with tempfile.TemporaryDirectory(dir=_made(flags.runs_dir)) as place:
             folder = _made(pathlib.Path(place) / "pictures")

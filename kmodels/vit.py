@@ -129,28 +129,30 @@ class Tokens(keras.layers.Layer):
         height, width = patches.shape[1], patches.shape[2]
         places = ops.cast(self.places, patches.dtype)
         if (height, width) != (self.grid, self.grid):
-            places = self.interpolated(places, *ops.shape(patches)[1:3])
+            places = interpolated(places, *ops.shape(patches)[1:3])
         rows = ops.reshape(patches, (-1, ops.shape(patches)[1] * ops.shape(patches)[2], self.width))
         first = ops.broadcast_to(
             ops.cast(self.token, rows.dtype), (ops.shape(rows)[0], 1, self.width)
         )
         return ops.concatenate([first, rows], axis=1) + places
 
-    def interpolated(self, places: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-        """The places of a grid of another size: bilinear, corners on corners."""
-        grid = ops.reshape(places[:, 1:], (self.grid, self.grid, self.width))
 
-        def along(values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-            """Interpolates the first axis to `count` values."""
-            at = tf.linspace(0.0, float(self.grid - 1), count)
-            low = tf.cast(tf.floor(at), tf.int32)
-            high = tf.minimum(low + 1, self.grid - 1)
-            part = tf.cast(at - tf.floor(at), values.dtype)[:, None, None]
-            return tf.gather(values, low) * (1 - part) + tf.gather(values, high) * part
+def interpolated(places: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Places [1, 1 + G G, D] for a grid of another size: bilinear, corners on corners."""
+    side, depth = round((places.shape[1] - 1) ** 0.5), places.shape[2]
+    grid = ops.reshape(places[:, 1:], (side, side, depth))
 
-        wide = along(ops.transpose(along(grid, height), (1, 0, 2)), width)  # [w, h, D]
-        flat = ops.reshape(ops.transpose(wide, (1, 0, 2)), (1, -1, self.width))
-        return ops.concatenate([places[:, :1], flat], axis=1)
+    def along(values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        """Interpolates the first axis to `count` values."""
+        at = tf.linspace(0.0, float(side - 1), count)
+        low = tf.cast(tf.floor(at), tf.int32)
+        high = tf.minimum(low + 1, side - 1)
+        part = tf.cast(at - tf.floor(at), values.dtype)[:, None, None]
+        return tf.gather(values, low) * (1 - part) + tf.gather(values, high) * part
+
+    wide = along(ops.transpose(along(grid, height), (1, 0, 2)), width)  # [w, h, D]
+    flat = ops.reshape(ops.transpose(wide, (1, 0, 2)), (1, -1, depth))
+    return ops.concatenate([places[:, :1], flat], axis=1)
 
 
 class Attention(keras.layers.Layer):

@@ -64,15 +64,24 @@ class TextCodecChoice:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageCodecChoice:
-    """How a picture of another size than the network's is made to fit.
+    """How a picture becomes what the network sees; `--init-from` decides what its weights want.
 
     Attributes:
         short: The short side is resized to this, then the centre is cut out; None resizes both
             sides, whatever their ratio.
+        mean: Subtracted from values of 0 to 255, a number or one for each channel; None takes the
+            mean of the training part.
+        deviation: Divides; None takes that of the training part.
+        order: "bgr" turns colours round.
+        resample: How pictures are resized.
     """
 
     kind: Literal["images"] = "images"
     short: int | None = None
+    mean: tuple[float, ...] | None = None
+    deviation: tuple[float, ...] | None = None
+    order: Literal["rgb", "bgr"] = "rgb"
+    resample: Literal["bilinear", "bicubic"] = "bilinear"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,6 +118,7 @@ class Recipe:
         average_half_life: Examples after which a weight counts half in the averaged weights, which
             are then what is evaluated and exported; None averages nothing.
         origin: Whose schedule this is: the paper's, a short one for a CPU, or another of our own.
+        freeze: Whether a classifier's head alone is trained: a linear probe.
     """
 
     data: str
@@ -130,6 +140,7 @@ class Recipe:
     loss_limit: float | None = 100.0
     average_half_life: int | None = None
     origin: Origin = "own"
+    freeze: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches", "keep"):

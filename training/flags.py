@@ -62,7 +62,9 @@ class Flags(Generic[C, K, R, S]):
         run_dir: Where the run is written; default runs/MODEL-PRESET-DATA.
         export_dir: Where MODEL/VERSION is published.
         init_from: Weights to begin with: a run's folder, hf:FOLDER (config.json and
-            model.safetensors), or a .safetensors or .weights.h5 file.
+            model.safetensors), a keras-hub preset's folder, a .safetensors or .weights.h5 file, or
+            an .h5 file of keras.applications.
+        freeze: Trains a classifier's head alone: a linear probe.
         log_every: Steps in one call of the graph, and in one logged mean.
         eval_every: Steps between evaluations.
         save_every: Steps between checkpoints.
@@ -98,6 +100,7 @@ class Flags(Generic[C, K, R, S]):
     run_dir: pathlib.Path | None = None
     export_dir: pathlib.Path = pathlib.Path("exports")
     init_from: str | None = None
+    freeze: Bare = False
     log_every: int
     eval_every: int
     save_every: int

@@ -100,20 +100,25 @@ def pictures(
 
 
 def fit(choice: Any, source: Source, *, size: int, channels: int) -> Images:
-    """The codec of a choice: mean and deviation of the training part, two held-out examples."""
-    short = choice.short if isinstance(choice, ImageCodecChoice) else None
+    """The codec of a choice: mean and deviation of the training part where it leaves them open."""
+    chosen = choice if isinstance(choice, ImageCodecChoice) else ImageCodecChoice()
     inputs = source.train.inputs
     axes = (0, 1, 2) if channels == inputs.shape[-1] else (0, 1, 2, 3)
     mean = np.mean(inputs, axis=axes, dtype=np.float64)
     squares = np.mean(np.square(inputs, dtype=np.float32), axis=axes, dtype=np.float64)
     deviation = np.sqrt(np.maximum(squares - mean**2, 1.0))
+    own = [tuple(float(x) for x in np.atleast_1d(v.round(4))) for v in (mean, deviation)]
+    if chosen.order == "bgr":
+        own = [numbers[::-1] for numbers in own]
     return Images(
         labels=source.labels,
         size=size,
         channels=channels,
-        short=short,
-        mean=tuple(float(x) for x in np.atleast_1d(mean.round(4))),
-        deviation=tuple(float(x) for x in np.atleast_1d(deviation.round(4))),
+        short=chosen.short,
+        mean=own[0] if chosen.mean is None else chosen.mean,
+        deviation=own[1] if chosen.deviation is None else chosen.deviation,
+        order=chosen.order,
+        resample=chosen.resample,
         examples=tuple(png(p) for p in source.eval.inputs[:SHOWN]),
     )
 

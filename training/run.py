@@ -47,9 +47,11 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
         console.print(command_line.listing(), highlight=False)
         return 0
     flags, recipe = command_line.parse(argv)
+    from training import cluster, initial, recipes, runs, strategy
+
+    recipe = initial.preprocessed(recipe, flags, folder(flags, recipe))
     if flags.describe:
         return describe(flags, recipe)
-    from training import cluster, recipes, runs, strategy
 
     if flags.spawn is not None and not cluster.spawned():
         return cluster.spawn(flags.spawn, argv)
@@ -79,15 +81,24 @@ def describe(flags: Any, recipe: Any) -> int:
     return 0
 
 
+def folder(flags: Any, recipe: Any) -> pathlib.Path:
+    """Where the run is written."""
+    usual = pathlib.Path("runs") / f"{flags.model}-{flags.preset}-{recipe.data}"
+    return usual if flags.run_dir is None else pathlib.Path(flags.run_dir)
+
+
 def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
     """The run that flags, recipe, config and data make together.
 
     Raises:
-        UserError: a journal or a step to profile that cannot be had.
+        UserError: a journal or a step to profile that cannot be had, or no head to train alone.
     """
     from training import journals, profiling
 
-    name = f"{flags.model}-{flags.preset}-{recipe.data}"
+    if recipe.freeze and not hasattr(config, "classes"):
+        raise UserError(
+            f"--freeze trains a classifier's head alone, and {flags.model} has none; leave it out."
+        )
     return Run(
         model=flags.model,
         preset=flags.preset,
@@ -101,7 +112,7 @@ def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
         data_dir=flags.data_dir,
         data_sha256=data_sha256,
         init_from=flags.init_from,
-        run_dir=flags.run_dir or pathlib.Path("runs") / name,
+        run_dir=folder(flags, recipe),
         export_dir=flags.export_dir,
         journals=journals.chosen(flags.journals),
         profile=profiling.steps(flags.profile, recipe.steps),
@@ -185,7 +196,7 @@ def learner_of(run: Run, chosen: Any) -> Any:
     import keras
     import tensorflow as tf
 
-    from kmodels.core import zoo
+    from kmodels.core import classifying, zoo
 
     keras.utils.set_random_seed(run.seed)
     keras.config.set_dtype_policy(run.precision)
@@ -194,7 +205,10 @@ def learner_of(run: Run, chosen: Any) -> Any:
     objective = getattr(importlib.import_module(f"training.objectives.{name}"), name)
     learners = importlib.import_module(f"training.learners.{run.recipe.learner}")
     with chosen.scope():
-        return learners.make(zoo.load(run.model).build(run.config), objective, run)
+        model = zoo.load(run.model).build(run.config)
+        if run.recipe.freeze:
+            classifying.freeze(model)
+        return learners.make(model, objective, run)
 
 
 def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> Any:
@@ -216,6 +230,8 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
     if source is not None:
         average = learner.state.get("average", ())
         initial.take(source, model, journal.say, average=average)
+        if (line := initial.seen(prepared.codec, run.recipe.codec)) is not None:
+            journal.say(line)
     journal.say(
         f"{run.model} {run.preset}: {model.count_params():,} parameters, "
         f"{chosen.num_replicas_in_sync} replica(s), {run.precision}, "

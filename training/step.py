@@ -101,9 +101,13 @@ def _lanes(batch: Batch) -> int:
 
 
 def _normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """Layers that look at the whole batch at once, so that it cannot be cut without a change."""
+    """Layers that look at the whole batch at once, so that it cannot be cut without a change.
+
+    A frozen one looks at what it has seen before.
+    """
     kind = keras.layers.BatchNormalization
-    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
+    found = [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
+    return [layer for layer in found if layer.trainable]
 
 
 def _cut(batch: Batch, count: int) -> list[Batch]:

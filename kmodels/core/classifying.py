@@ -70,6 +70,18 @@ def main(outputs: tf.Tensor | Mapping[str, tf.Tensor]) -> tf.Tensor:
     return tf.pad(logits, [[0, 0], [1, 0]]) if logits.shape[-1] == 1 else logits
 
 
+def heads(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that give the logits: a classifier's head, and its auxiliary ones."""
+    return [model.get_layer(name) for name in getattr(model, "output_names", ())]
+
+
+def freeze(model: keras.Model) -> None:
+    """Leaves only the heads to be trained; frozen batch normalisations use what they have seen."""
+    kept = heads(model)
+    for layer in model.layers:
+        layer.trainable = layer in kept
+
+
 def ranked(
     outputs: tf.Tensor | Mapping[str, tf.Tensor], codec: Images | Features
 ) -> dict[str, tf.Tensor]:

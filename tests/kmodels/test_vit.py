@@ -122,7 +122,7 @@ def test_places_of_another_grid_are_those_of_scipys_zoom():
     tokens = model.get_layer("tokens")
     places = tokens.places.numpy()
     for height, width in ((6, 6), (2, 4), (4, 7), (5, 3)):
-        given = tokens.interpolated(
+        given = vit.interpolated(
             tokens.places.value, tf.constant(height), tf.constant(width)
         ).numpy()
         grid = places[0, 1:].reshape(4, 4, -1)

@@ -1,9 +1,9 @@
 """GPT-1 and GPT-2 as transformers stores them; its Conv1D keeps kernels [in, out], as we do."""
 
-from collections.abc import Mapping
 from typing import Any
 
-TYPES = ("gpt2", "openai-gpt")
+from training.pretrained import Layout, Settings
+
 WHOLE = {
     "gpt2": {"tokens": "wte", "positions": "wpe", "norm": "ln_f"},
     "openai-gpt": {"tokens": "tokens_embed", "positions": "positions_embed"},
@@ -19,7 +19,7 @@ IN_BLOCK = {
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 
 
-def fixed(settings: Mapping[str, Any]) -> dict[str, Any]:
+def fixed(settings: Settings) -> dict[str, Any]:
     """Heads, the place of the norms and the activation.
 
     What GPT-1's config.json calls "gelu" is the tanh approximation.
@@ -33,7 +33,7 @@ def fixed(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def name(path: str, settings: Mapping[str, Any]) -> str:
+def name(path: str, settings: Settings) -> str:
     """Such as "h.0.attn.c_attn.weight" for "gpt/block_0/attention/qkv/kernel"."""
     owner, _, leaf = path.removeprefix("gpt/").rpartition("/")
     leaf = "bias" if leaf in ("beta", "bias") else "weight"
@@ -41,3 +41,8 @@ def name(path: str, settings: Mapping[str, Any]) -> str:
     if part in IN_BLOCK:
         return f"h.{block.removeprefix('block_')}.{IN_BLOCK[part]}.{leaf}"
     return f"{WHOLE[settings['model_type']].get(owner, owner)}.{leaf}"
+
+
+LAYOUTS = {
+    "hugging_face": Layout(types=tuple(WHOLE), prefix="transformer.", fixed=fixed, name=name)
+}

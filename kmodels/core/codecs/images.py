@@ -34,6 +34,7 @@ class Images:
             channels values; in units of 0 to 255.
         deviation: Divides: one number a channel, in the same units.
         order: "bgr" turns colours round, for weights that were trained so.
+        resample: How pictures are resized, with what is lost in between smoothed away first.
         examples: A few pictures as files hold them, for warmup and a first question; at least two.
     """
 
@@ -44,6 +45,7 @@ class Images:
     mean: tuple[float, ...] = (0.0,)
     deviation: tuple[float, ...] = (255.0,)
     order: Literal["rgb", "bgr"] = "rgb"
+    resample: Literal["bilinear", "bicubic"] = "bilinear"
     examples: tuple[bytes, ...]
 
     def __post_init__(self) -> None:
@@ -119,7 +121,10 @@ class Images:
             sides = tf.cast(
                 tf.round(tf.cast(tf.stack([height, width]), scale.dtype) * scale), tf.int32
             )
-        return tf.image.resize(pictures, sides, antialias=True)
+        resized = tf.image.resize(pictures, sides, self.resample, antialias=True)
+        if self.resample == "bicubic":
+            resized = tf.clip_by_value(resized, 0.0, 255.0)  # it goes beyond what it is given
+        return resized
 
     def see(self, pictures: tf.Tensor) -> tf.Tensor:
         """0 to 255 -> what the network takes: centred, scaled, in its order of colours."""

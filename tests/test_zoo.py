@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmodels.core import zoo
+from kmodels.core import classifying, zoo
 from training import checkpoints, cluster, recipes, saved_model
 from training.config import Recipe
 
@@ -299,6 +299,28 @@ def test_training_twice_with_one_seed_gives_one_result(name):
         return [v.numpy() for v in learner.model.weights]
 
     assert all(np.array_equal(a, b) for a, b in zip(weights(), weights(), strict=True))
+
+
+HEADED = [name for name in zoo.names() if hasattr(zoo.load(name).PRESETS["tiny"], "classes")]
+
+
+@pytest.mark.parametrize("name", HEADED)
+def test_a_linear_probe_moves_the_head_alone(name):
+    """Its optimizer and its average hold nothing else, decay reaches nothing else."""
+    config, batch = (
+        golden.config_of(zoo.load(name)),
+        golden.batch_of(name, golden.config_of(zoo.load(name))),
+    )
+    learner = golden.learner_of(name, config, freeze=True, average_half_life=100)
+    heads = {v.path for layer in classifying.heads(learner.model) for v in layer.weights}
+    before = {v.path: v.numpy() for v in learner.model.weights}
+    list(golden.losses(learner, batch, 3))
+    moved = {v.path for v in learner.model.weights if not np.array_equal(v, before[v.path])}
+    assert heads and moved == heads
+    assert {v.path for v in learner.average.variables} == heads
+    slots = [v for v in learner.optimizer.variables if tuple(v.shape)]
+    shapes = {tuple(v.shape) for v in learner.model.weights if v.path in heads}
+    assert {tuple(v.shape) for v in slots} <= shapes
 
 
 @functools.cache

@@ -135,7 +135,7 @@ def take(
     kept: list[keras.Variable] = []
     for variable in model.weights:
         value, there = source.fitting(variable), source.there(variable)
-        if value is None:
+        if value is None or there is None:
             kept.append(variable)
             continue
         if value.shape != there.shape:

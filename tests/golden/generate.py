@@ -94,7 +94,7 @@ def learner_of(
     """
     import importlib
 
-    from kmodels.core import zoo
+    from kmodels.core import classifying, zoo
     from training import recipes
     from training.config import Run
     from training.optimization import Constant
@@ -105,6 +105,8 @@ def learner_of(
     if clip_norm is not None:
         changes["optimizer"] = dataclasses.replace(recipe.optimizer, clip_norm=clip_norm)
     recipe = dataclasses.replace(recipe, schedule=Constant(), **changes)
+    if recipe.freeze:
+        classifying.freeze(model)
     run = Run(
         model=name,
         preset="tiny",

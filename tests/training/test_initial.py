@@ -1,16 +1,21 @@
 """Weights to begin with: every kind of source, and each way it can be wrong."""
 
+import dataclasses
+import io
 import json
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+import rich.console
+import tensorflow as tf
+from safetensors.numpy import load_file, save_file
 
-from kmodels import gpt
-from training import checkpoints, initial
-from training.config import UserError
+from kmodels import gpt, vit
+from training import checkpoints, initial, recipes, run
+from training.config import ImageCodecChoice, Run, UserError, to_json
 
 GPT2 = {"model_type": "gpt2", "n_head": 1, "activation_function": "gelu_new"}
 WIDE = {"bias": True, "activation": "gelu_tanh"}  # what a GPT-2 has and the smallest run lacks
@@ -186,3 +191,128 @@ def test_a_folder_that_is_no_run_is_refused(begin, tmp_path):
     shutil.rmtree(tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         begin(tmp_path)
+
+
+# Pictures as the weights want them, and a head alone.
+
+SHOWN = {
+    "image_mean": [0.5],
+    "image_std": [0.25],
+    "rescale_factor": 1 / 256,
+    "size": {"height": 8, "width": 8},
+}
+TINY = dataclasses.replace(
+    vit.PRESETS["tiny"], classes=10, activation="gelu", epsilon=1e-12, dropout=0.0
+)
+SETTINGS = {
+    "model_type": "vit",
+    "num_channels": 1,
+    "patch_size": 4,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+}
+
+
+@pytest.fixture
+def described(tmp_path):
+    """A folder that says what it wants; its weights are not looked at."""
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(SETTINGS))
+    (folder / "preprocessor_config.json").write_text(json.dumps(SHOWN))
+    return folder
+
+
+def chosen(given, run_dir, *, config=TINY, **codec):
+    """The codec of a run that begins with these weights, with such flags."""
+    recipe = recipes.load("vit").recipe(config)
+    recipe = dataclasses.replace(recipe, codec=dataclasses.replace(recipe.codec, **codec))
+    flags = SimpleNamespace(init_from=given, model="vit", config=config)
+    return initial.preprocessed(recipe, flags, run_dir).codec
+
+
+def test_weights_decide_how_pictures_are_seen_but_not_against_flags(described, tmp_path):
+    wanted = ImageCodecChoice(mean=(128.0,), deviation=(64.0,))
+    assert chosen(f"hf:{described}", tmp_path / "run") == wanted
+    given = chosen(f"hf:{described}", tmp_path / "run", mean=(1.0,), short=9)
+    assert given == dataclasses.replace(wanted, mean=(1.0,), short=9)
+    assert chosen(None, tmp_path / "run") == ImageCodecChoice()
+    (described / "preprocessor_config.json").unlink()
+    assert chosen(f"hf:{described}", tmp_path / "run") == ImageCodecChoice()
+
+
+def test_a_run_that_goes_on_keeps_its_own_way(described, tmp_path):
+    codec = chosen(f"hf:{described}", tmp_path / "run", mean=(3.0,))
+    recipe = dataclasses.replace(recipes.load("vit").recipe(TINY), codec=codec)
+    place = {"run_dir": tmp_path / "run", "export_dir": tmp_path / "exports"}
+    there = Run(model="vit", preset="tiny", config=TINY, recipe=recipe, **place)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(to_json(there))
+    shutil.rmtree(described)
+    assert chosen(f"hf:{described}", tmp_path / "run") == codec
+    with pytest.raises(UserError, match="^--init-from: .*config.json does not exist"):
+        chosen(f"hf:{described}", tmp_path / "another")
+
+
+def test_a_config_that_does_not_fit_is_refused_before_data_are_read(described, tmp_path):
+    config = dataclasses.replace(TINY, channels=3, heads=4)
+    with pytest.raises(UserError, match="give --config.channels=1 --config.heads=2."):
+        chosen(f"hf:{described}", tmp_path / "run", config=config)
+
+
+@pytest.fixture
+def probe(tmp_path):
+    """Trains a ViT of the smallest size in this process; gives its folder and what it said."""
+
+    def train(name, *, steps, **changes):
+        recipe = dataclasses.replace(
+            recipes.load("vit").recipe(TINY),
+            **{"steps": steps, "log_every": 2, "eval_every": 2, "save_every": 2},
+            **{"eval_batches": 2, "average_half_life": 40, "freeze": "init_from" in changes},
+        )
+        folder = tmp_path / name
+        flags = SimpleNamespace(model="vit", config=TINY, init_from=changes.get("init_from"))
+        recipe = initial.preprocessed(recipe, flags, folder)
+        made = recipes.load("vit").prepare(changes.get("config", TINY), recipe, None)
+        resolved = Run(
+            model="vit", preset="tiny", recipe=recipe, run_dir=folder, journals=(),
+            export_dir=tmp_path / "exports", **{"config": TINY, **changes},
+        )  # fmt: skip
+        said = io.StringIO()
+        console = rich.console.Console(file=said, soft_wrap=True, width=1000)
+        run.trained(resolved, made, tf.distribute.get_strategy(), console)
+        return folder, said.getvalue()
+
+    return train
+
+
+def state(folder):
+    return load_file(checkpoints.everything(folder / "checkpoints")[-1] / "state.safetensors")
+
+
+def test_a_linear_probe_of_a_run_changes_the_head_alone_and_goes_on_to_the_bit(probe):
+    first, _ = probe("first", steps=2)
+    begun = {"init_from": str(first)}
+    once, said = probe("once", steps=4, **begun)
+    assert "Pictures are prepared as the weights want them: rgb from 0 to 255" in said
+    probe("twice", steps=2, **begun)
+    twice, said = probe("twice", steps=4, **begun)
+    assert "Going on from step 2." in said
+    ends = state(once), state(twice)
+    assert ends[0].keys() == ends[1].keys()
+    assert all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])
+    before = checkpoints.model_weights(state(first))
+    after = {n.removeprefix("model/"): v for n, v in ends[0].items() if n.startswith("model/")}
+    moved = {name for name, value in before.items() if not np.array_equal(value, after[name])}
+    assert moved == {"logits/kernel", "logits/bias"}
+    kept = [n for n in ends[0] if n.startswith(("optimizer/", "average/"))]
+    assert all("logits" in n or n.endswith(("iteration", "rate")) for n in kept), kept
+
+
+def test_a_probe_of_what_has_no_head_is_refused(training_main, refused, tmp_path):
+    ended = training_main(
+        "--model=gpt", "--preset=tiny", "--freeze", f"--run-dir={tmp_path / 'run'}"
+    )
+    refused(ended, "--freeze trains a classifier's head alone, and gpt has none")

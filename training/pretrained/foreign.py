@@ -37,6 +37,8 @@ class Foreign:
             fixed = self.layout.fixed(self.settings)
         except KeyError as error:
             raise UserError(f"{self.place / 'config.json'} does not say {error}.") from None
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
+            raise UserError(f"{self.place} does not describe a {self.model}: {error}.") from None
         except UserError as error:
             raise UserError(f"{self.place}: {error}") from None
         other = {n: v for n, v in fixed.items() if getattr(config, n) != v}
@@ -50,12 +52,12 @@ class Foreign:
         if self.form == "keras_applications":
             return self.layout.mended(reading.keras(self.place))
         if self.form == "keras_hub":
-            files = [self.place / f"{part}.weights.h5" for part in ("model", "task")]
-            head = reading.keras(files[1]) if files[1].exists() else {}
-            return reading.keras(files[0]) | head
+            body, head = (self.place / f"{part}.weights.h5" for part in ("model", "task"))
+            return reading.keras(body) | (reading.keras(head) if head.exists() else {})
         index = self.place / f"{SAFETENSORS}.index.json"
-        shards = reading.settings(index)["weight_map"] if index.exists() else {0: SAFETENSORS}
-        return reading.safetensors([self.place / file for file in sorted(set(shards.values()))])
+        shards = reading.settings(index).get("weight_map") if index.exists() else None
+        files = sorted(set(shards.values())) if shards else [SAFETENSORS]
+        return reading.safetensors([self.place / file for file in files])
 
     def wants(self, *, size: int, short: int | None) -> ImageCodecChoice | None:
         """How pictures of a side are to be seen by these weights; None where nothing says so.
@@ -107,7 +109,7 @@ def _folder(folder: pathlib.Path, model: str) -> Foreign:
         task = folder / "task.json"
         more = reading.settings(task).get("config", {}) if task.exists() else {}
         kept = {name: more[name] for name in ("pooling",) if name in more}
-        settings = {**settings["config"], **kept}
+        settings = {**settings.get("config", {}), **kept}
     types = pretrained.layout(model, form).types
     if kind not in types:
         raise UserError(

@@ -49,7 +49,7 @@ def _short(settings: Settings, size: int) -> int | None:
     if kind.startswith("ConvNext"):  # which ResNets have; in older files the size is a number
         share = share or 224 / 256
         side = given["shortest_edge"] if isinstance(given, dict) else given
-        return None if side >= WHOLE_FROM else int(size / share)
+        return None if side >= WHOLE_FROM else math.floor(size / float(share))
     shortest = given.get("shortest_edge") if isinstance(given, dict) else None
     if shortest is None:
         return None
@@ -57,7 +57,7 @@ def _short(settings: Settings, size: int) -> int | None:
         return size
     crop = settings.get("crop_size", shortest)
     side = crop["height"] if isinstance(crop, dict) else crop
-    return max(size, round(size * shortest / side))
+    return max(size, int(round(size * shortest / side)))
 
 
 def of_keras_hub(settings: Settings, *, size: int) -> ImageCodecChoice:

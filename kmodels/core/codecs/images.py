@@ -55,6 +55,8 @@ class Images:
             raise ValueError(
                 f"A short side of {self.short} is less than the {self.size} to be cut from it."
             )
+        if min(self.deviation, default=0.0) <= 0:
+            raise ValueError(f"The deviation is {self.deviation}; it must be above 0.")
         whole = self.size * self.size * self.channels
         for name, allowed in (
             ("mean", (1, self.channels, whole)),

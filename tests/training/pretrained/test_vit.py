@@ -146,6 +146,19 @@ def test_a_preset_without_its_task_has_no_head(hub, tmp_path, begin):
     assert said.startswith("The head keeps its initial values: logits is not there.")
 
 
+def test_a_truncated_or_missing_file_is_refused(hugging_face, hub, begin):
+    for file, given, config in (
+        (hugging_face[0] / "model.safetensors", f"hf:{hugging_face[0]}", CONFIG),
+        (hub[0] / "model.weights.h5", hub[0], HUB),
+    ):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(UserError, match=f"{file.name} is no readable"):
+            begin("vit", config, given)
+        file.unlink()
+        with pytest.raises(UserError, match=f"{file.name} does not exist"):
+            begin("vit", config, given)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -155,6 +168,7 @@ def test_a_preset_without_its_task_has_no_head(hub, tmp_path, begin):
             {"layer_norm_eps": 1e-6, "hidden_act": "gelu_new"},
             "give --config.activation=gelu_tanh --config.epsilon=1e-06",
         ),
+        ({"patch_size": [4]}, "has patch"),
         ({"model_type": "deit"}, "of type 'deit'; vit reads vit"),
     ],
 )
@@ -170,6 +184,7 @@ def test_a_network_that_computes_something_else_is_refused(hugging_face, begin, 
     [
         ({"use_class_token": False}, "use_class_token False; only True"),
         ({"patch_size": [8, 4]}, "patches of the sides"),
+        ({"image_shape": 5}, "does not describe a vit: "),
         ({"num_layers": 3}, "has depth 3, and config.depth is 2"),
     ],
 )

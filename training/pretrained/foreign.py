@@ -76,7 +76,7 @@ class Foreign:
             if hub:
                 return preprocessing.of_keras_hub(said["config"], size=size)
             return preprocessing.of_hugging_face(said, size=size)
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
             raise UserError(f"{file} does not describe a preprocessing: {error!r}.") from None
 
 

@@ -56,8 +56,8 @@ def _short(settings: Settings, size: int) -> int | None:
     if not settings.get("do_center_crop", True):
         return size
     crop = settings.get("crop_size", shortest)
-    side = crop["height"] if isinstance(crop, dict) else crop
-    return max(size, int(round(size * shortest / side)))
+    share = (crop["height"] if isinstance(crop, dict) else crop) / shortest
+    return max(size, round(size / float(share)))
 
 
 def of_keras_hub(settings: Settings, *, size: int) -> ImageCodecChoice:

@@ -112,6 +112,7 @@ def _products(case: Any, library: str) -> tuple[list[tuple[Call, int]], float]:
     rows, vectors = case.batch * (1 + patches), (case.batch * heads, 1 + patches, width // heads)
     sizes = [(rows, width, width, 4 * depth), (rows, width, 4 * width, depth)]
     sizes += [(rows, 4 * width, width, depth), (case.batch, width, case.classes, 1)]
+    pairs: list[tuple[tuple[int, ...], tuple[int, ...], int]]
     pairs = [((case.batch * patches, 768), (768, width), 1)]
     pairs += [((768, case.batch * patches), (case.batch * patches, width), 1)]
     for m, k, n, times in sizes:

@@ -23,7 +23,7 @@ from benchmarks import peers, record
 
 POOL = 8  # different batches, taken in turn
 SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
-ADAMW = {"learning_rate": 1e-3, "weight_decay": 0.3, "clip_norm": 1.0}
+ADAMW: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 0.3, "clip_norm": 1.0}
 VARIANTS = {"resnet": ("channels-first", "channels-last"), "vit": ("fused", "foreach")}
 FLOORS = {
     "resnet": ("torch-channels-first", "torch-channels-last", "tensorflow"),

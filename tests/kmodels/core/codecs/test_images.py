@@ -189,6 +189,7 @@ def test_a_codec_comes_back_from_its_folder(tmp_path):
         ({"short": 8}, "short side of 8 is less than the 16"),
         ({"mean": (1.0, 2.0)}, "mean has 2 numbers; allowed: 1, 3, 768"),
         ({"deviation": (1.0, 2.0)}, "deviation has 2 numbers; allowed: 1, 3"),
+        ({"deviation": (0.0,)}, "it must be above 0"),
     ],
 )
 def test_a_codec_that_cannot_be_is_refused(changes, words):

@@ -58,6 +58,7 @@ class Flags:
 def write_part(data_dir: pathlib.Path, folder: pathlib.Path, *, pictures: int) -> None:
     """The first pictures of each class, and a fifth as many held out, as CIFAR's binary version."""
     from training.data import cifar10
+    from training.data.labelled import Split
 
     source = cifar10.read(data_dir)
     parts = {
@@ -66,6 +67,7 @@ def write_part(data_dir: pathlib.Path, folder: pathlib.Path, *, pictures: int) -
     }
     for name, (split, count) in parts.items():
         each = count // len(source.labels)
+        assert isinstance(split, Split), "CIFAR-10 is read as arrays"
         places = [np.flatnonzero(split.labels == i)[:each] for i in range(len(source.labels))]
         rows = np.sort(np.concatenate(places))
         planes = split.inputs[rows].transpose(0, 3, 1, 2).reshape(len(rows), -1)

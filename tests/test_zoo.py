@@ -5,11 +5,7 @@ import functools
 import importlib.util
 import json
 import math
-import os
 import pathlib
-import subprocess
-import sys
-import tempfile
 from typing import Any
 
 import keras
@@ -18,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 from kmodels.core import classifying, zoo
-from training import checkpoints, cluster, recipes, saved_model
+from tests.golden import generate as golden
+from training import checkpoints, recipes, saved_model
 from training.config import Recipe
 
 HERE = pathlib.Path(__file__).parent
@@ -27,16 +24,6 @@ SMALL |= {"classes": 7}
 SMALLER = {"widths": 8, "hidden": 32}  # each number divided, at least 4
 FEWER = ("depths",)  # each number at most 2
 SHRUNK = [(name, preset) for name in zoo.names() for preset in zoo.load(name).PRESETS]
-
-
-def _load_golden() -> Any:
-    spec = importlib.util.spec_from_file_location("golden", HERE / "golden" / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-golden = _load_golden()
 
 
 @functools.cache
@@ -321,62 +308,6 @@ def test_a_linear_probe_moves_the_head_alone(name):
     slots = [v for v in learner.optimizer.variables if tuple(v.shape)]
     shapes = {tuple(v.shape) for v in learner.model.weights if v.path in heads}
     assert {tuple(v.shape) for v in slots} <= shapes
-
-
-@functools.cache
-def ten_steps(kind: str) -> dict[str, np.ndarray]:
-    """Losses and weights of all papers on one strategy: see `tests/replicas.py`."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = pathlib.Path(folder) / "out.npz"
-        environments = [{}]
-        if kind == "multi_worker":
-            workers = [f"127.0.0.1:{port}" for port in cluster.free_ports(2)]
-            environments = [{"TF_CONFIG": json.dumps(cluster.task(workers, i))} for i in (0, 1)]
-        running = [
-            subprocess.Popen(
-                [sys.executable, str(HERE / "replicas.py"), kind, str(out)],
-                env={**os.environ, **environment},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for environment in environments
-        ]
-        try:
-            said = [process.communicate(timeout=280)[0] for process in running]
-        finally:
-            for process in running:
-                process.kill()
-        assert not any(process.returncode for process in running), "".join(said)[-3000:]
-        return dict(np.load(out))
-
-
-@pytest.mark.parametrize(
-    ("kind", "way"),
-    [
-        ("one", "plain"),
-        ("one", "parts"),
-        ("mirrored", "plain"),
-        ("mirrored", "parts"),
-        ("multi_worker", "plain"),
-    ],
-)
-@each_paper
-def test_ten_steps_are_the_same_on_any_replicas_in_parts_and_compiled(name, kind, way):
-    """Clipping to a thousandth moves the weights elsewhere, so it is seen to be done."""
-    wanted, given = ten_steps("one"), ten_steps(kind)
-    same_as = "clipped" if way == "parts" else "plain"
-    paths = [key.split("|")[2] for key in wanted if key.startswith(f"{name}|{way}|")]
-    assert "losses" in paths and len(paths) > 1
-    for path in paths:
-        value = given[f"{name}|{way}|{path}"]
-        np.testing.assert_allclose(
-            value, wanted[f"{name}|{same_as}|{path}"], atol=1e-5, rtol=0, err_msg=path
-        )
-    moved = [wanted[f"{name}|plain|{p}"] - wanted[f"{name}|clipped|{p}"] for p in paths]
-    assert max(np.abs(m).max() for m in moved) > 1e-4, "clipping makes a difference"
-    losses = given[f"{name}|{way}|losses"]
-    assert len(losses) == 10 and losses[-1] < losses[0]
 
 
 def unsaid_statistics(model: keras.Model, config: Any) -> list[str]:

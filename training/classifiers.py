@@ -9,15 +9,18 @@ from kmodels.core.codecs.images import Images
 from training import prepared
 from training.config import ImageCodecChoice, OptimizerChoice, Recipe, ScheduleChoice
 from training.data import changes
-from training.data.labelled import Change
+from training.data.labelled import Change, Each, Source
 from training.optimization import Cosine
 from training.prepared import Prepared
 
-DATA = ("digits", "mnist", "cifar10")
+DATA = ("digits", "mnist", "cifar10", "image_folder", "tfds")
 WRITTEN = ("digits", "mnist")  # a mirrored digit is none
 TINY = 30_000  # parameters below which a network is for tests
 DIGITS = 360  # held-out pictures of the embedded digits
 LARGE = 64  # pixels a side from which pictures are photographs, and a CPU can but try a network
+
+# What a paper does with photographs: the network's size and the data to a cut, and what follows.
+Photographs = Callable[[Any, Source], tuple[Each | None, Sequence[Change]]]
 
 
 def is_small(config: Any) -> bool:
@@ -32,7 +35,10 @@ def published(
     *,
     batch_size: int,
     steps: int,
+    data: str = "image_folder",
     average_half_life: int | None = None,
+    mixup: float = 0.0,
+    randaugment: tuple[int, int] | None = None,
     xla: bool = False,
 ) -> Recipe:
     """A paper's own schedule, for GPUs; what papers do not say, such as when to log, is ours.
@@ -43,7 +49,7 @@ def published(
     """
     small = is_small(config)
     return Recipe(
-        data="digits" if small else "cifar10",
+        data="digits" if small else data,
         codec=ImageCodecChoice(short=config.size * 256 // 224 if config.size >= LARGE else None),
         learner="gradient",
         objective="classification",
@@ -57,6 +63,8 @@ def published(
         eval_batches=-(-DIGITS // batch_size) if small else 79,
         watch="error",
         average_half_life=average_half_life,
+        mixup=mixup,
+        randaugment=randaugment,
         xla=xla,
         origin="paper",
     )
@@ -119,19 +127,33 @@ class _Pace(NamedTuple):
 
 
 def prepare(
-    config: Any, recipe: Recipe, data_dir: pathlib.Path | None, *, codec: Images | None = None
+    config: Any,
+    recipe: Recipe,
+    data_dir: pathlib.Path | None,
+    *,
+    codec: Images | None = None,
+    photographs: Photographs | None = None,
 ) -> Prepared:
-    """Pictures of the config's size, in training shifted by an eighth, and mirrored if not written.
+    """Pictures of the config's size, in training changed as the paper has it.
 
-    That is what He et al. 2015, section 4.2, do with pictures of 32 x 32.
+    Written ones and small ones are shifted by an eighth, and mirrored if not written: that is what
+    He et al. 2015, section 4.2, do with pictures of 32 x 32.
+
+    Args:
+        photographs: What the paper does with others; None does the same.
 
     Raises:
         UserError: the data do not fit the config.
     """
     source = prepared.read(recipe, data_dir, DATA)
-    made: Sequence[Change] = [changes.moved(max(1, source.train.inputs.shape[1] // 8))]
-    if recipe.data not in WRITTEN:
-        made = [*made, changes.mirrored()]
+    cut: Each | None = None
+    made: Sequence[Change]
+    if recipe.data in WRITTEN or is_small(config) or photographs is None:
+        side = source.train.shape[0] or config.size
+        moved = changes.moved(max(1, side // 8))
+        made = [moved] if recipe.data in WRITTEN else [moved, changes.mirrored()]
+    else:
+        cut, made = photographs(config, source)
     return prepared.pictures(
         config,
         recipe,
@@ -139,5 +161,18 @@ def prepare(
         size=config.size,
         channels=config.channels,
         codec=codec,
+        cut=cut,
         changes=made,
     )
+
+
+def scaled(config: Any, length: int) -> int:
+    """A length that papers give for networks of 224 x 224, for one of the config's size."""
+    size: int = config.size
+    return round(length * size / 224)
+
+
+def coloured(config: Any, source: Source) -> Sequence[Change]:
+    """Mirrored, and shifted along the axes of the training pixels' colours."""
+    noise = changes.coloured(source.moments(config.channels).covariance)
+    return [changes.mirrored(), noise]

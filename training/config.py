@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import types
 from collections.abc import Callable, Mapping
@@ -119,6 +120,10 @@ class Recipe:
             are then what is evaluated and exported; None averages nothing.
         origin: Whose schedule this is: the paper's, a short one for a CPU, or another of our own.
         freeze: Whether a classifier's head alone is trained: a linear probe.
+        label_smoothing: Share of every training label that is spread over all classes, in [0, 1).
+        mixup: alpha of the Beta(alpha, alpha) by which training examples are mixed; 0 mixes none.
+        randaugment: How many operations of which magnitude, 0 to 10, change each training picture;
+            None changes none.
     """
 
     data: str
@@ -141,6 +146,9 @@ class Recipe:
     average_half_life: int | None = None
     origin: Origin = "own"
     freeze: bool = False
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    randaugment: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches", "keep"):
@@ -153,6 +161,20 @@ class Recipe:
             check(multiple, name, value, f"be a multiple of log_every, {self.log_every}")
         limit = self.loss_limit
         check(limit is None or limit > 1, "loss_limit", limit, "be above 1, or None")
+        self._check_targets()
+
+    def _check_targets(self) -> None:
+        """Raises UserError unless labels and pictures can be changed as the fields say."""
+        smoothing, mixup = self.label_smoothing, self.mixup
+        check(0 <= smoothing < 1, "label_smoothing", smoothing, "be at least 0 and below 1")
+        check(0 <= mixup < math.inf, "mixup", mixup, "be at least 0 and finite")
+        count, magnitude = self.randaugment or (1, 0)
+        right = count >= 1 and 0 <= magnitude <= 10
+        check(right, "randaugment", self.randaugment, "be a count from 1, a magnitude from 0 to 10")
+        for name in ("label_smoothing", "mixup", "randaugment"):
+            classes = self.objective == "classification" or not getattr(self, name)
+            needs = f"be left out where the objective is {self.objective}: there are no classes"
+            check(classes, name, getattr(self, name), needs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,8 @@ def evaluate(flags: Flags) -> dict[str, Any]:
     """
     from kmodels.core import zoo
     from kmodels.core.codecs import folder as codec_folder
-    from training import checkpoints, loop, recipes, strategy, views
+    from training import loop, recipes, strategy, views
+    from training.data import encoded
     from training.run import learner_of
 
     run = asked(runs.read(flags.run_dir), flags)
@@ -83,28 +84,37 @@ def evaluate(flags: Flags) -> dict[str, Any]:
             f"The data of {flags.run_dir} have changed since it was trained; give --data="
             f"{run.recipe.data} or --data-dir to evaluate it on what is there now."
         )
+    if seen is not None and seen.kind == "dense":  # pictures of any sides, one at a time
+        run = dataclasses.replace(run, strategy="one", replicas=None)
     chosen = strategy.make(run.strategy, replicas=run.replicas)
     learner = learner_of(run, chosen)
-
-    def restore(checkpoint: pathlib.Path) -> checkpoints.Meta:
-        return checkpoints.restore(checkpoint, learner.state)
-
-    try:
-        meta = runs.first_readable(flags.run_dir, flags.checkpoint, restore)
-    except checkpoints.Foreign as error:
-        raise UserError(f"Checkpoint {error}; other code made it.") from None
+    step = _restore(flags, learner)
     evaluators = module.evaluators(learner.model, prepared) if seen is None else ()
     data: Any = prepared.data
     if seen is not None:
-        run = seen.run(run, chosen.num_replicas_in_sync)
+        run = seen.run(run, data, chosen.num_replicas_in_sync)
         learner = dataclasses.replace(learner, objective=seen.objective)
-        data = dataclasses.replace(data, see=seen.see)
+        data = seen.data(data)
     look = loop.evaluation(
         run, learner, data, strategy=chosen, evaluators=evaluators, split=flags.split
     )
-    logs, shown = look(lambda: 0) or ({}, {})
-    told = {"step": meta.step, "split": flags.split, **_views(flags, codec, seen)}
+    with encoded.readable(prepared.data):
+        logs, shown = look(lambda: 0) or ({}, {})
+    told = {"step": step, "split": flags.split, **_views(flags, codec, seen)}
     return {**told, **_numbers(logs), **shown}
+
+
+def _restore(flags: Flags, learner: Any) -> int:
+    """Sets the learner's state to that of the checkpoint that is meant; gives its step."""
+    from training import checkpoints
+
+    def read(checkpoint: pathlib.Path) -> int:
+        return checkpoints.restore(checkpoint, learner.state).step
+
+    try:
+        return runs.first_readable(flags.run_dir, flags.checkpoint, read)
+    except checkpoints.Foreign as error:
+        raise UserError(f"Checkpoint {error}; other code made it.") from None
 
 
 def _views(flags: Flags, codec: Any, seen: Any) -> dict[str, Any]:

@@ -31,7 +31,10 @@ K = TypeVar("K", bound=CodecChoice)
 R = TypeVar("R", bound=OptimizerChoice)
 S = TypeVar("S", bound=ScheduleChoice)
 Bare = tyro.conf.FlagCreatePairsOff[bool]
-PUBLISHED = ("optimizer", "schedule", "batch_size", "steps", "average_half_life")  # what papers say
+PUBLISHED = (  # what papers say
+    *("optimizer", "schedule", "batch_size", "steps", "average_half_life"),
+    *("label_smoothing", "mixup", "randaugment"),
+)
 
 
 def _kinds(part: str, kinds: Iterable[str]) -> Any:
@@ -75,6 +78,10 @@ class Flags(Generic[C, K, R, S]):
             are then evaluated and exported.
         loss_limit: How many times its running level the loss may reach before the run stops
             itself; None lets it climb.
+        label_smoothing: Share of every training label that is spread over all classes.
+        mixup: alpha of Beta(alpha, alpha), by which training examples and their labels are mixed in
+            pairs; 0 mixes none.
+        randaugment: Operations on each training picture, and their magnitude from 0 to 10.
         journals: What is written beside logs.jsonl and samples/: any of csv, tensorboard, wandb,
             mlflow, with commas between.
         profile: FIRST:LAST, steps to profile for TensorBoard; whole calls of the graph are.
@@ -109,6 +116,9 @@ class Flags(Generic[C, K, R, S]):
     micro_batches: int = 1
     average_half_life: int | None = None
     loss_limit: float | None
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    randaugment: tuple[int, int] | None = None
     journals: str = "csv,tensorboard"
     profile: str | None = None
     list: Annotated[Bare, tyro.conf.arg(name="list")] = False

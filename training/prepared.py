@@ -7,14 +7,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from kmodels.core import zoo
 from kmodels.core.codecs.features import Features
-from kmodels.core.codecs.images import Images
+from kmodels.core.codecs.images import Images, coloured
 from training.config import ImageCodecChoice, Recipe, UserError
-from training.data.labelled import Change, Examples, Source
+from training.data import randaugment, targets
+from training.data.labelled import Change, Each, Examples, Fit, Source, Targets
 from training.loop import Data
 
 SHOWN = 2  # held-out pictures that a codec keeps as examples
@@ -30,6 +30,7 @@ class Prepared:
         data: Batches.
         sha256: Of what was read; a run goes on with the same data only.
         prompt: A beginning of held-out data, for samples of text.
+        remark: What a run says of its data; nothing where empty.
     """
 
     config: Any
@@ -37,6 +38,7 @@ class Prepared:
     data: Data
     sha256: str
     prompt: str = ""
+    remark: str = ""
 
     @classmethod
     def of(cls, config: Any, codec: Any, data: Data, text: str, *, prompt: str) -> "Prepared":
@@ -70,12 +72,14 @@ def pictures(
     size: int,
     channels: int,
     codec: Images | None = None,
+    cut: Each | None = None,
     changes: Sequence[Change] = (),
 ) -> Prepared:
     """Pictures for a network of such an input, centred and scaled by the training part.
 
     Args:
         codec: Another run's, to be taken as it is; None fits one.
+        cut: Brings training pictures to the network's size; None does as serving does.
         changes: What is done to training pictures; see `training.data.changes`.
 
     Raises:
@@ -95,19 +99,47 @@ def pictures(
         fits = tuple(inputs.shape[1:]) == (size, size, channels)
         return fitted.see(inputs if fits else fitted.fit(inputs))
 
-    data = Examples(source=source, key="image", see=see, changes=changes)
-    return Prepared(with_classes(config, fitted.labels), fitted, data, source.sha256)
+    def alone(picture: tf.Tensor) -> tf.Tensor:
+        return fitted.fit(tf.cast(picture, tf.float32))
+
+    data = Examples(
+        source=source,
+        key="image",
+        see=see,
+        fit=alone,
+        each=_each(recipe, alone, cut, channels),
+        changes=changes,
+        targets=_targets(recipe, source),
+    )
+    config = with_classes(config, fitted.labels)
+    return Prepared(config, fitted, data, source.sha256, remark=source.remark)
+
+
+def _each(recipe: Recipe, fit: Fit, cut: Each | None, channels: int) -> Each | None:
+    """What is done to training pictures one by one: the cut, then the recipe's operations."""
+    if cut is None and recipe.randaugment is None:
+        return None
+    operations = randaugment.of(*recipe.randaugment) if recipe.randaugment else None
+
+    def each(picture: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        first, second = tf.unstack(tf.random.split(seed, 2))
+        made = cut(coloured(picture, channels), first) if cut else fit(picture)
+        return operations(made, second) if operations else made
+
+    return each
+
+
+def _targets(recipe: Recipe, source: Source) -> Targets | None:
+    return targets.distributions(
+        len(source.labels), smoothing=recipe.label_smoothing, mixup=recipe.mixup
+    )
 
 
 def fit(choice: Any, source: Source, *, size: int, channels: int) -> Images:
     """The codec of a choice: mean and deviation of the training part where it leaves them open."""
     chosen = choice if isinstance(choice, ImageCodecChoice) else ImageCodecChoice()
-    inputs = source.train.inputs
-    axes = (0, 1, 2) if channels == inputs.shape[-1] else (0, 1, 2, 3)
-    mean = np.mean(inputs, axis=axes, dtype=np.float64)
-    squares = np.mean(np.square(inputs, dtype=np.float32), axis=axes, dtype=np.float64)
-    deviation = np.sqrt(np.maximum(squares - mean**2, 1.0))
-    own = [tuple(float(x) for x in np.atleast_1d(v.round(4))) for v in (mean, deviation)]
+    moments = source.moments(channels)
+    own = [tuple(float(x) for x in v.round(4)) for v in (moments.mean, moments.deviation)]
     if chosen.order == "bgr":
         own = [numbers[::-1] for numbers in own]
     return Images(
@@ -119,19 +151,23 @@ def fit(choice: Any, source: Source, *, size: int, channels: int) -> Images:
         deviation=own[1] if chosen.deviation is None else chosen.deviation,
         order=chosen.order,
         resample=chosen.resample,
-        examples=tuple(png(p) for p in source.eval.inputs[:SHOWN]),
+        examples=tuple(source.eval.files(SHOWN)),
     )
 
 
-def png(picture: np.ndarray) -> bytes:
-    """uint8 [H, W, C] as a file."""
-    return bytes(tf.io.encode_png(picture).numpy())
+def features(
+    config: Any, recipe: Recipe, source: Source, *, codec: Features | None = None
+) -> Prepared:
+    """Rows of numbers, as they are.
 
-
-def features(config: Any, source: Source, *, codec: Features | None = None) -> Prepared:
-    """Rows of numbers, as they are."""
+    Raises:
+        UserError: the recipe has operations on pictures.
+    """
+    if recipe.randaugment is not None:
+        raise UserError(f"randaugment changes pictures, and --data={recipe.data} has none.")
     codec = codec or Features(names=source.names, labels=source.labels)
-    data = Examples(source=source, key="features", see=tf.identity)
+    learnt = _targets(recipe, source)
+    data = Examples(source=source, key="features", see=tf.identity, targets=learnt)
     return Prepared(with_classes(config, codec.labels), codec, data, source.sha256)
 
 

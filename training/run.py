@@ -214,6 +214,7 @@ def learner_of(run: Run, chosen: Any) -> Any:
 def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> Any:
     """Makes the learner, and the journal beside it, and trains; gives the loop's progress."""
     from training import checkpoints, initial, loop, recipes, strategy
+    from training.data import encoded
     from training.journal import Journal
 
     strategy.check_divides(run.recipe.batch_size, chosen, run.recipe.micro_batches)
@@ -237,14 +238,17 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
         f"{chosen.num_replicas_in_sync} replica(s), {run.precision}, "
         f"XLA {'on' if run.compile else 'off'}; writing {run.run_dir}"
     )
-    return loop.train(
-        run,
-        learner,
-        prepared.data,
-        journal,
-        strategy=chosen,
-        evaluators=module.evaluators(model, prepared),
-    )
+    if prepared.remark:
+        journal.say(prepared.remark)
+    with encoded.readable(prepared.data):
+        return loop.train(
+            run,
+            learner,
+            prepared.data,
+            journal,
+            strategy=chosen,
+            evaluators=module.evaluators(model, prepared),
+        )
 
 
 def agree(run: Run, chosen: Any) -> None:

@@ -12,6 +12,7 @@ from kmodels.core import classifying
 from kmodels.core.codecs.images import Images
 from kmodels.core.paper import Paper
 from training.config import Run, UserError, check
+from training.data.labelled import Examples
 from training.objectives.classification import classification
 from training.step import Batch, Logs
 
@@ -76,10 +77,28 @@ class Views:
 
         return classification(cast(keras.Model, mean), batch, training=training)
 
-    def run(self, run: Run, replicas: int) -> Run:
-        """The run with fewer pictures in a batch, as many as have its number of views in all."""
+    def data(self, examples: Examples) -> Examples:
+        """The examples as these views."""
+        if None not in examples.source.eval.shape:
+            return dataclasses.replace(examples, see=self.see)
+
+        def one(picture: tf.Tensor) -> tf.Tensor:
+            return self.see(tf.cast(picture, tf.float32))
+
+        def rest(seen: tf.Tensor) -> tf.Tensor:
+            return seen if seen.shape.rank == 5 else self.see(seen)
+
+        return dataclasses.replace(examples, fit=one, see=rest)
+
+    def run(self, run: Run, examples: Examples, replicas: int) -> Run:
+        """The run with fewer pictures in a batch, as many as have its number of views in all.
+
+        Whole pictures of different sides do not go into one batch.
+        """
         recipe = run.recipe
         size = max(1, recipe.batch_size // self.count // replicas) * replicas
+        if self.kind == "dense" and None in examples.source.eval.shape:
+            size = 1
         batches = -(-recipe.eval_batches * recipe.batch_size // size)
         smaller = dataclasses.replace(recipe, batch_size=size, eval_batches=batches)
         return dataclasses.replace(run, recipe=smaller)

@@ -1,13 +1,15 @@
-"""The smallest run there is, for what happens around the steps."""
+"""The smallest run there is, for what happens around the steps, and trees of small pictures."""
 
 import dataclasses
 import pathlib
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 
 from kmodels import gpt
@@ -124,3 +126,40 @@ def slow_disk(held: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
         held.clear()
 
     monkeypatch.setattr(checkpoints.Saver, "wait", wait)
+
+
+def photograph(rng: np.random.Generator) -> PIL.Image.Image:
+    """A smooth picture in colours, 40 to 80 pixels a side."""
+    height, width = (int(side) for side in rng.integers(40, 81, 2))
+    coarse = PIL.Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
+    return coarse.resize((width, height), PIL.Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="session")
+def make_tree() -> Callable[..., pathlib.Path]:
+    """Writes JPEG and PNG files: four in each of three classes of each part; gives the folder."""
+
+    def make(folder, parts=("train/", "val/"), classes=("cat", "dog", "eel"), count=4):
+        rng = np.random.default_rng(0)
+        for part in parts:
+            for name in classes:
+                place = folder / f"{part}{name}"
+                place.mkdir(parents=True)
+                for i in range(count):
+                    photograph(rng).save(place / f"{i}.{'JPEG' if i % 2 else 'png'}")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def zipped() -> Callable[..., pathlib.Path]:
+    """Packs a folder below a leading one; gives the zip."""
+
+    def pack(folder, file, kind=zipfile.ZIP_DEFLATED, lead="pictures"):
+        with zipfile.ZipFile(file, "w", kind) as archive:
+            for path in sorted(folder.rglob("*")):
+                archive.write(path, pathlib.Path(lead) / path.relative_to(folder))
+        return file
+
+    return pack

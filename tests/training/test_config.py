@@ -61,6 +61,17 @@ def test_a_field_that_one_side_lacks_is_a_difference(make_run):
         ({"log_every": 0}, "log_every is 0; it must be at least 1."),
         ({"eval_every": 3}, "eval_every is 3; it must be a multiple of log_every, 2."),
         ({"save_every": 0}, "save_every is 0; it must be a multiple of log_every, 2."),
+        ({"label_smoothing": 1.0}, "label_smoothing is 1.0; it must be at least 0 and below 1."),
+        ({"mixup": -0.1}, "mixup is -0.1; it must be at least 0 and finite."),
+        (
+            {"randaugment": (2, 11)},
+            "randaugment is (2, 11); it must be a count from 1, a magnitude from 0 to 10.",
+        ),
+        (
+            {"mixup": 0.2},
+            "mixup is 0.2; it must be left out where the objective is next_token: there are no "
+            "classes.",
+        ),
     ],
 )
 def test_a_recipe_checks_its_numbers(make_run, change, sentence):

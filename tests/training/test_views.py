@@ -129,11 +129,11 @@ def test_auxiliary_heads_are_left_out():
     assert np.isfinite(loss)
 
 
-def test_a_batch_holds_fewer_pictures_and_none_is_lost(make_run):
+def test_a_batch_holds_fewer_pictures_and_none_is_lost(make_run, prepared):
     seen = views.Views("10-crop", None, 8, None)
     for size, batches, replicas in ((64, 6, 1), (8, 45, 1), (128, 3, 4), (4, 7, 8)):
         run = make_run(batch_size=size, eval_batches=batches)
-        made = seen.run(run, replicas).recipe
+        made = seen.run(run, prepared.data, replicas).recipe
         assert made.batch_size % replicas == 0
         assert made.batch_size * made.eval_batches >= size * batches
         assert made.batch_size * 10 <= max(size, 10 * replicas)
@@ -189,3 +189,20 @@ def test_a_run_is_evaluated_so_and_says_it(
         commands(str(undisturbed.run_dir), "--views=dense", module="evaluate"), "sees none"
     )
     assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["10-crop", "dense"])
+def test_files_of_any_sides_are_seen_as_arrays_are(kind, make_tree, make_run, tmp_path):
+    config = dataclasses.replace(vgg.PRESETS["tiny"], classes=3, size=16, channels=3)
+    recipe = dataclasses.replace(recipes.load("vgg").recipe(config), data="image_folder")
+    prepared = classifiers.prepare(config, recipe, make_tree(tmp_path / "tree"))
+    seen = views.choose(kind, 20, model="vgg", paper=vgg, codec=prepared.codec)
+    run = seen.run(make_run(batch_size=30, eval_batches=1), prepared.data, 1).recipe
+    batches = seen.data(prepared.data).batches("eval", run.batch_size, seed=0)
+    part = prepared.data.source.eval
+    for number, batch in enumerate(batches.take(2)):
+        for row, views_of_one in enumerate(batch["image"].numpy()):
+            place = (number * run.batch_size + row) % len(part.labels)
+            alone = seen.see(tf.cast(part.read(tf.constant(place, tf.int64)), tf.float32))
+            np.testing.assert_allclose(views_of_one, alone, atol=1e-4)
+    assert np.isfinite(seen.objective(vgg.build(config), batch, training=False)[0])

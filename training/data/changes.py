@@ -4,6 +4,7 @@ Every function here gives a change of a batch: float32 [B, H, W, C], 0 to 255, a
 int64 [2], to a batch of the same shape, each picture changed in its own way.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from training.data.labelled import Change
@@ -33,7 +34,32 @@ def mirrored() -> Change:
     """Every second picture, on average, left to right."""
 
     def change(pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        heads = tf.random.stateless_uniform([tf.shape(pictures)[0]], seed) < 0.5
-        return tf.where(heads[:, None, None, None], pictures[:, :, ::-1], pictures)
+        count, width = tf.shape(pictures)[0], tf.shape(pictures)[2]
+        heads = tf.random.stateless_uniform([count, 1], seed) < 0.5
+        columns = tf.range(width)[None]
+        across = tf.where(heads, columns[:, ::-1], columns)  # [B, W]
+        return tf.gather(pictures, across, axis=2, batch_dims=1)
+
+    return change
+
+
+def coloured(covariance: np.ndarray) -> Change:
+    """Colour noise: each picture, as a whole, is shifted along the axes of all pixels' colours.
+
+    Along each eigenvector of the covariance by a draw of N(0, 0.1) times the eigenvalue
+    (Krizhevsky et al. 2012, section 4.1). Colours count from 0 to 1 there: in units of 0 to 255
+    the eigenvalues would be thousands.
+
+    Args:
+        covariance: [C, C], of the training pixels' colours, 0 to 255.
+    """
+    values, vectors = np.linalg.eigh(covariance / 255**2)
+    axes = tf.constant(255 * values * vectors, tf.float32)  # a column each
+
+    def change(pictures: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        shape = [tf.shape(pictures)[0], len(values)]
+        draws = tf.random.stateless_normal(shape, seed, stddev=0.1)
+        noise = tf.matmul(draws, axes, transpose_b=True)[:, None, None]
+        return pictures + tf.tile(noise, [1, 1, tf.shape(pictures)[2], 1])  # rows broadcast fast
 
     return change

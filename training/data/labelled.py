@@ -1,20 +1,77 @@
-"""Examples with a class each, all in memory: pictures, or rows of numbers."""
+"""Examples with a class each: pictures, in memory or in files, or rows of numbers."""
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from kmodels.core.codecs import images
 from training.data import order
 
+Fit = Callable[[tf.Tensor], tf.Tensor]  # a picture [H, W, C] to float32 [size, size, C]
+Each = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # the same, decided by a seed
 Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # pictures and a seed to other pictures
+Pair = tuple[tf.Tensor, tf.Tensor]
+Targets = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Pair]  # and labels, to others of both
+EACH = 0x65616368  # keeps what is drawn for a picture apart from what is drawn for a batch
+CHUNK = 1000  # pictures whose moments are taken at once
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Moments:
+    """What pixels are like, 0 to 255: their mean float64 [C], the mean of their squares [C, C]."""
+
+    mean: np.ndarray
+    second: np.ndarray
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """float64 [C, C]."""
+        return self.second - np.outer(self.mean, self.mean)
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """float64 [C], at least 1."""
+        return np.sqrt(np.maximum(np.diag(self.covariance), 1.0))
+
+
+class Part(Protocol):
+    """Examples to learn from, or held out.
+
+    Attributes:
+        labels: int32 [n], or [n, U] where each of U units has a question of its own.
+        shape: Of one input; None where examples differ.
+    """
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    @property
+    def shape(self) -> tuple[int | None, ...]: ...
+
+    def read(self, places: tf.Tensor) -> tf.Tensor:
+        """The inputs at int64 [k], or at one place [] where shapes differ; traceable."""
+
+    def moments(self, channels: int) -> Moments:
+        """Of pictures with so many channels."""
+
+    def files(self, count: int) -> list[bytes]:
+        """The first pictures as files hold them."""
+
+    def facts(self) -> Iterator[bytes | memoryview]:
+        """What two parts have in common only if they are the same."""
+
+    def fault(self) -> str | None:
+        """A sentence about the first example that cannot be read, None where all can."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """Examples and their classes.
+    """Examples in memory, and their classes.
 
     Attributes:
         inputs: uint8 [n, H, W, C], or float32 [n, D].
@@ -32,6 +89,39 @@ class Split:
         if not len(self.inputs):
             raise ValueError("A split needs at least one example, and got none.")
 
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        return tuple(self.inputs.shape[1:])
+
+    @functools.cached_property
+    def _tensor(self) -> tf.Tensor:
+        with tf.init_scope():
+            return tf.constant(self.inputs)
+
+    def read(self, places: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self._tensor, places)
+
+    def moments(self, channels: int) -> Moments:
+        mean, second = np.zeros(channels), np.zeros((channels, channels))
+        for first in range(0, len(self.inputs), CHUNK):
+            chunk = tf.constant(self.inputs[first : first + CHUNK], tf.float32)
+            pixels = images.coloured(chunk, channels).numpy().reshape(-1, channels).astype(float)
+            mean += pixels.sum(axis=0)
+            second += pixels.T @ pixels
+        count = self.inputs.size / self.inputs.shape[-1]
+        return Moments(mean / count, second / count)
+
+    def files(self, count: int) -> list[bytes]:
+        return [bytes(tf.io.encode_png(picture).numpy()) for picture in self.inputs[:count]]
+
+    def facts(self) -> Iterator[bytes | memoryview]:
+        for array in (self.inputs, self.labels):
+            yield f"{array.dtype}{array.shape}".encode()
+            yield np.ascontiguousarray(array).data
+
+    def fault(self) -> None:
+        return None
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
@@ -42,12 +132,14 @@ class Source:
         eval: Held out.
         labels: The names of the classes.
         names: Of the features, where the inputs are rows of numbers.
+        remark: What a run says of it, such as which part is held out.
     """
 
-    train: Split
-    eval: Split
+    train: Part
+    eval: Part
     labels: tuple[str, ...]
     names: tuple[str, ...] = ()
+    remark: str = ""
 
     def __post_init__(self) -> None:
         most = int(max(self.train.labels.max(), self.eval.labels.max()))
@@ -56,14 +148,23 @@ class Source:
                 f"A label is {most}, and there are {len(self.labels)} classes, numbered from 0."
             )
 
+    def moments(self, channels: int) -> Moments:
+        """Of training pictures with so many channels; taken once."""
+        if channels not in self._moments:
+            self._moments[channels] = self.train.moments(channels)
+        return self._moments[channels]
+
+    @functools.cached_property
+    def _moments(self) -> dict[int, Moments]:
+        return {}
+
     @property
     def sha256(self) -> str:
-        """Of all examples, labels and names."""
+        """Of the labels and names, and of each part what its `facts` are."""
         digest = hashlib.sha256(repr((self.labels, self.names)).encode())
-        for split in (self.train, self.eval):
-            for array in (split.inputs, split.labels):
-                digest.update(f"{array.dtype}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
+        for part in (self.train, self.eval):
+            for fact in part.facts():
+                digest.update(fact)
         return digest.hexdigest()
 
 
@@ -75,13 +176,19 @@ class Examples:
         source: The examples.
         key: What the inputs are called in a batch: "image" or "features".
         see: From float32 inputs, 0 to 255 for pictures, to what the network takes.
-        changes: What is done to pictures of "train" before that, each with a seed of its own.
+        fit: Brings a picture to one size where they differ, before it is in a batch.
+        each: The same for a picture of "train"; None takes `fit`.
+        changes: What is done to batches of "train" after that, each with a seed of its own.
+        targets: Makes of inputs and labels of "train" what is learnt from; None leaves both.
     """
 
     source: Source
     key: str
     see: Callable[[tf.Tensor], tf.Tensor]
+    fit: Fit | None = None
+    each: Each | None = None
     changes: Sequence[Change] = ()
+    targets: Targets | None = None
 
     def batches(self, split: str, batch_size: int, *, seed: int, start: int = 0) -> tf.data.Dataset:
         """Batches without end, from step `start` on; a step's batch depends on nothing else.
@@ -93,32 +200,66 @@ class Examples:
 
         Returns:
             Dicts of the inputs float32 [batch_size, ...], `label` int32 [batch_size] or
-            [batch_size, U], and for "eval" `mask` float32 [batch_size], 1 or 0.
+            [batch_size, U], or float32 [batch_size, K] where `targets` says so, and for "eval"
+            `mask` float32 [batch_size], 1 or 0.
 
         Raises:
             ValueError: no such split, no examples in a batch, or a negative start.
         """
         seeds = order.seeds(split, seed)
         order.check(batch_size, start)
-        part = self.source.train if split == "train" else self.source.eval
-        inputs, labels = tf.constant(part.inputs), tf.constant(part.labels, tf.int32)
-        count = tf.constant(len(part.inputs), tf.int64)
+        train = split == "train"
+        part = self.source.train if train else self.source.eval
+        labels, count = tf.constant(part.labels, tf.int32), tf.constant(len(part.labels), tf.int64)
+        each = self._each(part, train=train)
 
-        def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        def places(rows: tf.Tensor) -> tf.Tensor:
+            return order.shuffled(rows, count, seeds) if train else rows % count
+
+        def one(row: tf.Tensor, each: Each) -> tf.Tensor:
+            at = tf.stack([tf.constant(seeds[0], tf.int64), row])
+            place = places(row[None])[0]
+            return each(part.read(place), tf.random.experimental.stateless_fold_in(at, EACH))
+
+        def batch(step: tf.Tensor, inputs: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
             rows = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-            places = order.shuffled(rows, count, seeds) if split == "train" else rows % count
-            seen = tf.cast(tf.gather(inputs, places), tf.float32)
-            if split == "train":
+            there = places(rows)
+            inputs = tf.cast(part.read(there) if inputs is None else inputs, tf.float32)
+            label = tf.gather(labels, there)
+            if train:
                 at = tf.stack([tf.constant(seeds[0], tf.int64), step])
-                for number, change in enumerate(self.changes):
-                    seen = change(seen, tf.random.experimental.stateless_fold_in(at, number))
-            found = {self.key: self.see(seen), "label": tf.gather(labels, places)}
-            if split == "eval":
-                found["mask"] = tf.cast(rows < count, tf.float32)
-            return found
+                return self._learnt(inputs, label, at)
+            mask = tf.cast(rows < count, tf.float32)
+            return {self.key: self.see(inputs), "label": label, "mask": mask}
 
         options = tf.data.Options()
         options.deterministic = True
-        steps = tf.data.Dataset.range(start, order.last(batch_size))
-        ready = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-        return ready.with_options(options)
+        last = order.last(batch_size)
+        if each is None:
+            ready = tf.data.Dataset.range(start, last).map(batch, tf.data.AUTOTUNE)
+        else:
+            rows = tf.data.Dataset.range(start * batch_size, last * batch_size)
+            drawn = rows.map(functools.partial(one, each=each), tf.data.AUTOTUNE).batch(
+                batch_size, drop_remainder=True
+            )
+            ready = drawn.enumerate(start).map(batch, tf.data.AUTOTUNE)
+        return ready.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+    def _each(self, part: Part, *, train: bool) -> Each | None:
+        """What is done to pictures one by one; None where a batch is read as a whole."""
+        if train and self.each is not None:
+            return self.each
+        fit = self.fit
+        if fit is None or None not in part.shape:
+            return None
+        return lambda picture, seed: fit(picture)
+
+    def _learnt(self, inputs: tf.Tensor, label: tf.Tensor, at: tf.Tensor) -> dict[str, tf.Tensor]:
+        """A batch of "train" as it is learnt from, decided by a seed."""
+        for number, change in enumerate(self.changes):
+            inputs = change(inputs, tf.random.experimental.stateless_fold_in(at, number))
+        seen = self.see(inputs)
+        if self.targets is not None:
+            seed = tf.random.experimental.stateless_fold_in(at, len(self.changes))
+            seen, label = self.targets(seen, label, seed)
+        return {self.key: seen, "label": label}

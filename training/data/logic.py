@@ -1,6 +1,7 @@
 """Truth tables: what AND, OR and XOR say of two bits."""
 
 import pathlib
+from typing import cast
 
 import numpy as np
 
@@ -27,6 +28,6 @@ def read(data_dir: pathlib.Path | None) -> Source:
 
 def gate(source: Source, name: str) -> Source:
     """The table of one gate alone, its answer a class: labels [4] in {0, 1}."""
-    column = source.labels.index(name)
-    table = Split(inputs=source.train.inputs, labels=source.train.labels[:, column])
+    column, whole = source.labels.index(name), cast(Split, source.train)
+    table = Split(inputs=whole.inputs, labels=whole.labels[:, column])
     return Source(train=table, eval=table, labels=("false", "true"), names=source.names)

@@ -34,32 +34,36 @@ def of(model: keras.Model, prepared: Prepared, *, first: str) -> Sequence[Evalua
 
 def mistakes(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
     """The confusion matrix, and the mistakes the network is surest of, of held-out pictures."""
-    data: Any = prepared.data
     codec: Images = prepared.codec
-    part = data.source.eval
-    inputs, labels = part.inputs[:MOST], part.labels[:MOST]
+    data: Any = prepared.data
+    count = min(MOST, len(data.source.eval.labels))
+    names = codec.labels
 
     @tf.function(reduce_retracing=True)
-    def probabilities(pictures: tf.Tensor) -> tf.Tensor:
-        seen = data.see(tf.cast(pictures, tf.float32))
+    def probabilities(seen: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(classifying.main(model(seen, training=False)))
 
     def look() -> dict[str, Any]:
-        parts = [probabilities(inputs[i : i + BATCH]).numpy() for i in range(0, len(inputs), BATCH)]
-        said = np.concatenate(parts)
-        guesses = said.argmax(axis=1)
+        pairs: list[tuple[int, int]] = []
+        wrong: list[tuple[float, np.ndarray, str]] = []  # the surest ones so far
+        for batch in data.batches("eval", BATCH, seed=0).take(-(-count // BATCH)):
+            said = probabilities(batch["image"]).numpy()
+            rows = range(min(BATCH, count - len(pairs)))
+            for row, label in zip(rows, batch["label"].numpy(), strict=False):
+                guess = int(said[row].argmax())
+                pairs.append((int(label), guess))
+                if guess != label:
+                    sure = said[row, guess]
+                    caption = f"{names[label]}, taken for\n{names[guess]} {sure:.0%}"
+                    wrong.append((sure, batch["image"][row], caption))
+            wrong = sorted(wrong, key=lambda one: -one[0])[:WORST]
         shown: dict[str, Any] = {}
-        if len(codec.labels) <= CLASSES:
-            shown["confusion"] = confusion(labels, guesses, codec.labels)
-        wrong = np.flatnonzero(guesses != labels)
-        surest = wrong[np.argsort(-said[wrong, guesses[wrong]])][:WORST]
-        if len(surest):
-            names = codec.labels
-            captions = [
-                f"{names[labels[i]]}, taken for\n{names[guesses[i]]} {said[i].max():.0%}"
-                for i in surest
-            ]
-            shown["mistakes"] = sheet(inputs[surest], captions)
+        labels, guesses = np.array(pairs).T
+        if len(names) <= CLASSES:
+            shown["confusion"] = confusion(labels, guesses, names)
+        if wrong:
+            seen = codec.unsee(tf.stack([picture for _, picture, _ in wrong])).numpy()
+            shown["mistakes"] = sheet(seen, [caption for _, _, caption in wrong])
         return shown
 
     return [look]

@@ -1,5 +1,6 @@
 """How AlexNet is trained: SGD with momentum, the rate cut to a tenth when it stalls (section 5)."""
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -7,6 +8,8 @@ import keras
 from kmodels import alexnet
 from training import classifiers
 from training.config import Recipe
+from training.data import crops
+from training.data.labelled import Change, Each, Source
 from training.evaluators import pictures
 from training.loop import Evaluator
 from training.optimization import SGD, Adam, Plateau
@@ -15,8 +18,16 @@ from training.prepared import Prepared
 UNIT = "images"
 DATA = classifiers.DATA
 PRESET = "digits"
-prepare = classifiers.prepare
 ask = pictures.question
+
+
+def photographs(config: alexnet.Config, source: Source) -> tuple[Each, Sequence[Change]]:
+    """Any 224 x 224 of the centre of 256 x 256, mirrored, colour noise (sections 2 and 4.1)."""
+    cut = crops.centred(config.size, short=classifiers.scaled(config, 256))
+    return cut, classifiers.coloured(config, source)
+
+
+prepare = functools.partial(classifiers.prepare, photographs=photographs)
 
 
 def recipe(config: alexnet.Config) -> Recipe:

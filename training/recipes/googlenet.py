@@ -1,5 +1,6 @@
 """How GoogLeNet is trained: SGD with momentum; weights are averaged (section 6)."""
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -7,6 +8,8 @@ import keras
 from kmodels import googlenet
 from training import classifiers
 from training.config import Recipe
+from training.data import changes, crops
+from training.data.labelled import Change, Each, Source
 from training.evaluators import pictures
 from training.loop import Evaluator
 from training.optimization import SGD, Adam, Step
@@ -15,8 +18,15 @@ from training.prepared import Prepared
 UNIT = "images"
 DATA = classifiers.DATA
 PRESET = "digits"
-prepare = classifiers.prepare
 ask = pictures.question
+
+
+def photographs(config: googlenet.Config, source: Source) -> tuple[Each, Sequence[Change]]:
+    """Parts of 8 to 100 % of the area, mirrored (section 6)."""
+    return crops.inception(config.size), [changes.mirrored()]
+
+
+prepare = functools.partial(classifiers.prepare, photographs=photographs)
 
 
 def recipe(config: googlenet.Config) -> Recipe:

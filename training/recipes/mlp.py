@@ -104,7 +104,7 @@ def prepare(
     if recipe.data == "logic":
         if config.inputs != (2,):
             raise UserError(f"--data=logic has two inputs, and config.inputs is {config.inputs}.")
-        return prepared.features(config, logic.gate(source, "xor"), codec=codec)
+        return prepared.features(config, recipe, logic.gate(source, "xor"), codec=codec)
     if len(config.inputs) != 3 or config.inputs[0] != config.inputs[1]:
         raise UserError(
             f"--data={recipe.data} has pictures, and config.inputs is {config.inputs}; give a "

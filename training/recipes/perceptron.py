@@ -65,12 +65,12 @@ def prepare(
             raise UserError(
                 f"--data={recipe.data} has {there} {name}, and config.{name} is {given}."
             )
-    return prepared.features(config, source, codec=codec)
+    return prepared.features(config, recipe, source, codec=codec)
 
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
     """What each unit says of each row, as a table."""
-    rows = logic.read(None).eval
+    rows: Any = logic.read(None).eval  # in memory
     gates = prepared.codec.labels
 
     def table() -> dict[str, Any]:

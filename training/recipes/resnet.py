@@ -1,6 +1,7 @@
 """How ResNets are trained: SGD with momentum, the rate cut to a tenth (sections 3.4 and 4.2)."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -8,6 +9,8 @@ import keras
 from kmodels import resnet
 from training import classifiers
 from training.config import Recipe
+from training.data import changes, crops
+from training.data.labelled import Change, Each, Source
 from training.evaluators import pictures
 from training.loop import Evaluator
 from training.optimization import SGD, Plateau, Step
@@ -16,11 +19,24 @@ from training.prepared import Prepared
 UNIT = "images"
 DATA = classifiers.DATA
 PRESET = "digits"
-prepare = classifiers.prepare
 ask = pictures.question
 
 
 OPTIMIZER = SGD(learning_rate=0.1, momentum=0.9, weight_decay=1e-4, decay="all")
+
+
+def photographs(config: resnet.Config, source: Source) -> tuple[Each | None, Sequence[Change]]:
+    """Of a short side of 256 to 480 any 224 x 224, mirrored, colour noise (section 3.4).
+
+    CIFAR's networks see pictures padded by an eighth, cut to their size and mirrored (4.2).
+    """
+    if config.stem != "imagenet":
+        return None, [changes.moved(config.size // 8), changes.mirrored()]
+    shorts = classifiers.scaled(config, 256), classifiers.scaled(config, 480)
+    return crops.jittered(config.size, shorts=shorts), classifiers.coloured(config, source)
+
+
+prepare = functools.partial(classifiers.prepare, photographs=photographs)
 
 
 def recipe(config: resnet.Config) -> Recipe:
@@ -53,7 +69,9 @@ def paper(config: resnet.Config) -> Recipe:
         return classifiers.published(config, OPTIMIZER, stalls, batch_size=256, steps=600_000)
     deep = sum(config.depths) * 2 + 2 >= 110
     cuts = Step(boundaries=(32_000, 48_000), warmup_steps=400 if deep else 0)
-    return classifiers.published(config, OPTIMIZER, cuts, batch_size=128, steps=64_000)
+    return classifiers.published(
+        config, OPTIMIZER, cuts, batch_size=128, steps=64_000, data="cifar10"
+    )
 
 
 def cpu(config: resnet.Config) -> Recipe:

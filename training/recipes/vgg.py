@@ -1,5 +1,6 @@
 """How VGG is trained: SGD with momentum, the rate cut to a tenth when it stalls (section 3.1)."""
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -7,6 +8,8 @@ import keras
 from kmodels import vgg
 from training import classifiers
 from training.config import Recipe
+from training.data import crops
+from training.data.labelled import Change, Each, Source
 from training.evaluators import pictures
 from training.loop import Evaluator
 from training.optimization import SGD, Adam, Plateau
@@ -15,8 +18,16 @@ from training.prepared import Prepared
 UNIT = "images"
 DATA = classifiers.DATA
 PRESET = "digits"
-prepare = classifiers.prepare
 ask = pictures.question
+
+
+def photographs(config: vgg.Config, source: Source) -> tuple[Each, Sequence[Change]]:
+    """Of a short side of 256 to 512 any 224 x 224, mirrored, AlexNet's colour noise (3.1)."""
+    shorts = classifiers.scaled(config, 256), classifiers.scaled(config, 512)
+    return crops.jittered(config.size, shorts=shorts), classifiers.coloured(config, source)
+
+
+prepare = functools.partial(classifiers.prepare, photographs=photographs)
 
 
 def recipe(config: vgg.Config) -> Recipe:

@@ -30,7 +30,7 @@ def codec(**changes):
 
 
 def pixels(content):
-    return tf.function(picture)(tf.constant(content), tf.constant(0)).numpy()
+    return tf.function(picture)(tf.constant(content), tf.constant("image 0")).numpy()
 
 
 def by_pillow(content):

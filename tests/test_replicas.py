@@ -1,0 +1,82 @@
+"""Every paper on one replica, on two and in two worker processes: the same ten steps."""
+
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+
+from kmodels.core import zoo
+from training import cluster
+
+HERE = pathlib.Path(__file__).parent
+
+
+def ten_steps(kind: str) -> dict[str, np.ndarray]:
+    """Losses and weights of all papers on one strategy."""
+    arrays, said = _ten_steps(kind)
+    assert arrays, said[-3000:]
+    return arrays
+
+
+@functools.cache
+def _ten_steps(kind: str) -> tuple[dict[str, np.ndarray], str]:
+    """What `tests/replicas.py` found, or nothing, and what it said; asked once, found or not."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "out.npz"
+        environments = [{}]
+        if kind == "multi_worker":
+            workers = [f"127.0.0.1:{port}" for port in cluster.free_ports(2)]
+            environments = [{"TF_CONFIG": json.dumps(cluster.task(workers, i))} for i in (0, 1)]
+        running = [
+            subprocess.Popen(
+                [sys.executable, str(HERE / "replicas.py"), kind, str(out)],
+                env={**os.environ, **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for environment in environments
+        ]
+        try:
+            said = "".join(process.communicate(timeout=280)[0] for process in running)
+        except subprocess.TimeoutExpired as late:
+            return {}, str(late)
+        finally:
+            for process in running:
+                process.kill()
+        failed = any(process.returncode for process in running)
+        return {} if failed else dict(np.load(out)), said
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        ("one", "plain"),
+        ("one", "parts"),
+        ("mirrored", "plain"),
+        ("mirrored", "parts"),
+        ("multi_worker", "plain"),
+    ],
+)
+@pytest.mark.parametrize("name", zoo.names())
+def test_ten_steps_are_the_same_on_any_replicas_in_parts_and_compiled(name, kind, way):
+    """Clipping to a thousandth moves the weights elsewhere, so it is seen to be done."""
+    wanted, given = ten_steps("one"), ten_steps(kind)
+    same_as = "clipped" if way == "parts" else "plain"
+    paths = [key.split("|")[2] for key in wanted if key.startswith(f"{name}|{way}|")]
+    assert "losses" in paths and len(paths) > 1
+    for path in paths:
+        value = given[f"{name}|{way}|{path}"]
+        np.testing.assert_allclose(
+            value, wanted[f"{name}|{same_as}|{path}"], atol=1e-5, rtol=0, err_msg=path
+        )
+    moved = [wanted[f"{name}|plain|{p}"] - wanted[f"{name}|clipped|{p}"] for p in paths]
+    assert max(np.abs(m).max() for m in moved) > 1e-4, "clipping makes a difference"
+    losses = given[f"{name}|{way}|losses"]
+    assert len(losses) == 10 and losses[-1] < losses[0]

@@ -3,7 +3,7 @@
     python -m benchmarks.cifar --data-dir=FOLDER
 
 The run is the public command with the paper's network, batch, momentum and augmentation, and a
-sixteenth of its 64,000 steps: the rate falls on a cosine in place of two cuts, from the paper's
+fraction of its 64,000 steps: the rate falls on a cosine in place of two cuts, from the paper's
 0.1, and the decay is five times the paper's, as short runs want. The error is of the last step,
 over all 10,000 test pictures: no checkpoint was chosen by them. The seconds are of the whole
 command.
@@ -37,7 +37,7 @@ class Flags:
     """
 
     data_dir: pathlib.Path
-    steps: int = 4000
+    steps: int = 6000
     seeds: tuple[int, ...] = (0,)
     save: bool = True
 

@@ -27,8 +27,8 @@ import tyro
 from benchmarks import peers, record, trainer_jobs
 
 Question = Literal["overhead", "saves", "data"]
-ROUNDS: dict[Question, int] = {"overhead": 15, "saves": 5, "data": 7}
-TURN = 100  # steps of a turn of `overhead`
+ROUNDS: dict[Question, int] = {"overhead": 60, "saves": 5, "data": 7}
+TURN = 50  # steps of a turn of `overhead`
 SAVES = ("stands still", "is written in", "steps take longer", "one step", "between two saves")
 
 
@@ -38,7 +38,7 @@ class Flags:
 
     Attributes:
         only: Questions to ask; all where empty.
-        rounds: Times that each peer has its turn; None is 15 for `overhead`, 5 for `saves` and 7
+        rounds: Times that each peer has its turn; None is 60 for `overhead`, 5 for `saves` and 7
             for `data`.
         save: Whether to write docs/results/trainer-QUESTION.json and .png.
         worker: Used by the command itself.

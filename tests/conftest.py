@@ -5,6 +5,7 @@ forks: each run of the command is a process of its own, with its own signals and
 """
 
 import dataclasses
+import fcntl
 import importlib
 import json
 import os
@@ -109,16 +110,26 @@ class Commands:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What `python -m training.run --model=gpt --preset=tiny` left behind."""
+    """What `python -m training.run --model=gpt --preset=tiny` left behind in a folder."""
 
     argv: tuple[str, ...]
-    run_dir: pathlib.Path
-    export_dir: pathlib.Path
-    output: str
+    folder: pathlib.Path
+
+    @property
+    def run_dir(self) -> pathlib.Path:
+        return self.folder / "run"
+
+    @property
+    def export_dir(self) -> pathlib.Path:
+        return self.folder / "exports"
 
     @property
     def version(self) -> pathlib.Path:
         return self.export_dir / "gpt" / "1"
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -142,13 +153,41 @@ def bare() -> str:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., pathlib.Path]:
+    """Makes a folder once for all of pytest's processes: `once(name, make)` calls `make(folder)`.
+
+    What several tests read takes half a minute to make.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+        folder = root / name
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "made").exists():
+                make(folder)
+                (folder / "made").touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def undisturbed(commands: Commands, once: Callable[..., pathlib.Path]) -> Trained:
     """A bare run that nothing disturbed; read it, never change it."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    argv = (*TINY, "--compile=off", f"--run-dir={folder / 'run'}")
-    done = commands(*argv, before=NO_EXPORT + NO_SAMPLES)
-    assert done.status == 0, done.output
-    return Trained(argv, folder / "run", folder / "exports", done.output)
+
+    def argv(folder: pathlib.Path) -> tuple[str, ...]:
+        return (*TINY, "--compile=off", f"--run-dir={folder / 'run'}")
+
+    def train(folder: pathlib.Path) -> None:
+        done = commands(*argv(folder), before=NO_EXPORT + NO_SAMPLES)
+        assert done.status == 0, done.output
+        (folder / "output.txt").write_text(done.output)
+
+    folder = once("undisturbed", train)
+    return Trained(argv(folder), folder)
 
 
 @pytest.fixture(scope="session")
@@ -158,19 +197,25 @@ def tiny_argv() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(once: Callable[..., pathlib.Path]) -> Trained:
     """The tiny GPT, trained and exported by the real command; read it, never change it."""
-    folder = tmp_path_factory.mktemp("trained")
-    argv = (*TINY, f"--run-dir={folder / 'run'}", f"--export-dir={folder / 'exports'}")
-    done = subprocess.run(
-        [sys.executable, "-m", "training.run", *argv],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert done.returncode == 0, done.stdout
-    return Trained(argv, folder / "run", folder / "exports", done.stdout)
+
+    def argv(folder: pathlib.Path) -> tuple[str, ...]:
+        return (*TINY, f"--run-dir={folder / 'run'}", f"--export-dir={folder / 'exports'}")
+
+    def train(folder: pathlib.Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "training.run", *argv(folder)],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert done.returncode == 0, done.stdout
+        (folder / "output.txt").write_text(done.stdout)
+
+    folder = once("trained", train)
+    return Trained(argv(folder), folder)
 
 
 @pytest.fixture

@@ -35,12 +35,15 @@ def test_any_step_and_any_number_of_batches(commands, bare, undisturbed, tmp_pat
     argv = (*undisturbed.argv, f"--run-dir={run}", "--steps=20")
     assert commands(*argv, before=bare).status == 0
     folder = f"--run-dir={run}"
-    one = result(commands(folder, "--json", "--checkpoint=20", module="evaluate"))
+
+    def judged(*words):
+        return result(commands(folder, "--json", *words, module="evaluate", before=bare))
+
+    one = judged("--checkpoint=20")
     assert one["loss"] == logged(run, 20)["loss"]
-    more = result(commands(folder, "--json", "--eval-batches=9", module="evaluate"))
-    train = result(commands(folder, "--json", "--split=train", module="evaluate"))
+    more, train = judged("--eval-batches=9"), judged("--split=train")
     assert len({one["loss"], more["loss"], train["loss"]}) == 3
-    earlier = result(commands(folder, "--json", "--checkpoint=10", module="evaluate"))
+    earlier = judged("--checkpoint=10")
     assert earlier["step"] == 10 and earlier["loss"] > one["loss"]
 
 
@@ -52,20 +55,20 @@ def test_a_table_and_a_sample_for_readers(commands, undisturbed):
     assert "─ sample ─" in ended.output
 
 
-def test_half_the_bits_give_nearly_the_same(commands, undisturbed):
+def test_half_the_bits_give_nearly_the_same(commands, bare, undisturbed):
     argv = (str(undisturbed.run_dir), "--precision=mixed_bfloat16", "--json")
     loss, exact = (
-        result(commands(*argv, module="evaluate"))["loss"],
+        result(commands(*argv, module="evaluate", before=bare))["loss"],
         logged(undisturbed.run_dir, 40),
     )
     assert 0 < abs(loss - exact["loss"]) < 0.05
 
 
-def test_other_data_are_read_by_the_runs_own_codec(commands, refused, undisturbed, tmp_path):
+def test_other_data_are_read_by_the_runs_own_codec(commands, bare, refused, undisturbed, tmp_path):
     file = tmp_path / "other.txt"
     file.write_text("The with statement is used to wrap a block. " * 40)
     argv = (str(undisturbed.run_dir), "--data=text", f"--data-dir={file}", "--json")
-    other = result(commands(*argv, module="evaluate"))
+    other = result(commands(*argv, module="evaluate", before=bare))
     assert other["loss"] != logged(undisturbed.run_dir, 40)["loss"]
     file.write_text("naïve " * 400)
     said = refused(commands(*argv, module="evaluate"), "'ï' (U+00EF), which the codec does not")
@@ -79,8 +82,8 @@ def test_data_that_changed_are_not_taken_for_the_runs(commands, refused, bare, t
     assert commands(*argv, f"--run-dir={run}", before=bare).status == 0
     file.write_text("Some words to learn by heart. " * 41)
     refused(commands(str(run), module="evaluate"), "have changed since it was trained")
-    assert result(commands(str(run), "--data=text", f"--data-dir={file}", "--json",
-                           module="evaluate"))["step"] == 10  # fmt: skip
+    argv = (str(run), "--data=text", f"--data-dir={file}", "--json")
+    assert result(commands(*argv, module="evaluate", before=bare))["step"] == 10
     file.unlink()
     refused(commands(str(run), module="evaluate"), "text.txt does not exist")
 

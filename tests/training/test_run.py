@@ -199,12 +199,12 @@ def test_another_runs_weights_can_be_the_beginning(
     assert first < before
 
 
-def test_a_dry_run_does_all_of_it_once_and_keeps_nothing(commands, tiny_argv, tmp_path):
+def test_a_dry_run_does_all_of_it_once_and_keeps_nothing(commands, tmp_path):
     folders = tmp_path / "run", tmp_path / "exports"
     ended = commands(
-        *tiny_argv,
+        "--model=mlp",
+        "--preset=tiny",
         "--dry-run",
-        "--compile=off",
         f"--run-dir={folders[0]}",
         f"--export-dir={folders[1]}",
     )
@@ -234,6 +234,7 @@ def test_byte_pairs_in_half_precision_go_the_whole_way(commands, tiny_argv, tmp_
         "--config.vocab=300",
         "--precision=mixed_bfloat16",
         "--micro-batches=2",
+        "--compile=off",
         "--steps=20",
         f"--run-dir={tmp_path / 'run'}",
         f"--export-dir={tmp_path / 'exports'}",

@@ -63,7 +63,7 @@ sweep.Line.show = stop
 
 def test_control_c_stops_a_trial_and_the_same_command_ends_the_sweep(commands, tmp_path):
     argv = (
-        *TINY[:2], "--compile=off", "--steps=400", "--eval-every=200", "--save-every=200",
+        "--model=mlp", "--preset=tiny", "--steps=400", "--eval-every=200", "--save-every=200",
         "--config.dropout=0,0.1", f"--sweep.dir={tmp_path / 'sweep'}",
     )  # fmt: skip
     ended = commands(*argv, module="sweep", before=AT_THE_FIRST_LINE.format(name="SIGINT"))
@@ -75,14 +75,14 @@ def test_control_c_stops_a_trial_and_the_same_command_ends_the_sweep(commands, t
     ended = commands(*argv, module="sweep")
     assert ended.status == 0, ended.output
     assert "Going on from step " in output.read_text()
-    assert "1/2  dropout=0  best loss " in ended.output
-    assert "2/2  dropout=0.1  best loss " in ended.output
+    assert "1/2  dropout=0  best error " in ended.output
+    assert "2/2  dropout=0.1  best error " in ended.output
     before = snapshot(tmp_path / "sweep" / "dropout=0.1")
     again = commands(*argv, module="sweep")
     assert again.status == 0 and snapshot(tmp_path / "sweep" / "dropout=0.1") == before
     assert not (tmp_path / "sweep" / "dropout=0" / "export.json").exists()
     best = json.loads((tmp_path / "sweep" / "results.json").read_text())[0]
-    assert best["best"] < 4.4 and f"-m training.export {best['run_dir']}" in ended.output
+    assert best["best"] < 0.9 and f"-m training.export {best['run_dir']}" in ended.output
 
 
 def test_a_trial_that_fails_costs_itself_only(commands, finished, begun, tmp_path):

@@ -1,8 +1,13 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and by one process at a time."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterator
+
+from training.config import UserError
 
 
 def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
@@ -30,5 +35,23 @@ def sync(path: pathlib.Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, busy: str) -> Iterator[int]:
+    """Holds a file's or a folder's lock; gives its handle, and the lock dies with whoever has that.
+
+    Raises:
+        UserError: another process holds it; `busy` is the message.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(busy) from None
+        yield handle
     finally:
         os.close(handle)

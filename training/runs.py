@@ -1,7 +1,6 @@
 """Run folders, read back: what was decided, what was logged, and which checkpoint is meant."""
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -9,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from training.config import Run, UserError, differences, from_json
+from training.files import locked
 
 T = TypeVar("T")
 Entry = dict[str, Any]  # a line of logs.jsonl
@@ -118,18 +118,14 @@ def held(run_dir: pathlib.Path) -> Iterator[None]:
         UserError: another process holds it.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    handle = os.open(run_dir, os.O_RDONLY)
+    busy = (
+        f"{run_dir} is being written by another process; wait until that has ended, or give "
+        "another --run-dir."
+    )
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{run_dir} is being written by another process; wait until that has ended, or "
-                "give another --run-dir."
-            ) from None
-        yield
+        with locked(run_dir, busy):
+            yield
     finally:
-        os.close(handle)
         with contextlib.suppress(OSError):
             run_dir.rmdir()  # only where it is empty: what failed at once leaves nothing behind
 

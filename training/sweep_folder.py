@@ -8,10 +8,8 @@ sweeps/NAME/results.json       and results.csv, results.png: the trials, best fi
 import contextlib
 import csv
 import dataclasses
-import fcntl
 import io
 import json
-import os
 import pathlib
 import shlex
 import signal
@@ -24,7 +22,7 @@ import rich.table
 
 from training import compare, runs, trials
 from training.config import UserError
-from training.files import write_atomically
+from training.files import locked, write_atomically
 from training.trials import Trial
 
 Row = dict[str, Any]  # a trial's line in results.json
@@ -58,19 +56,15 @@ class Place:
             self.folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise UserError(f"{self.folder} is a file; give another --sweep.dir.") from None
-        lock = os.open(self.folder / "sweep.lock", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"In {self.folder} another sweep, or a trial that it left behind, is still at "
-                    "work; wait for its end, or give another --sweep.dir."
-                ) from None
+        busy = (
+            f"In {self.folder} another sweep, or a trial that it left behind, is still at work; "
+            "wait for its end, or give another --sweep.dir."
+        )
+        lock_file = self.folder / "sweep.lock"
+        lock_file.touch()
+        with locked(lock_file, busy) as lock:
             self._check_same(file, flags)
             yield lock
-        finally:
-            os.close(lock)
 
     def _check_same(self, file: pathlib.Path, flags: Mapping[str, trials.Words]) -> None:
         vary = sorted(trials.varied(flags))

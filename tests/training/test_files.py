@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from training import files
+from training.config import UserError
 from training.files import write_atomically
 
 
@@ -25,3 +27,20 @@ def test_text_and_bytes_arrive_as_they_are(tmp_path):
         write_atomically(tmp_path / "file", content)
         assert (tmp_path / "file").read_bytes() == stored
     assert [f.name for f in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_lock_is_one_processes_until_it_is_closed(tmp_path, kind):
+    path = tmp_path
+    if kind == "file":
+        path = tmp_path / "lock"
+        path.touch()
+    with files.locked(path, "busy") as handle:
+        with pytest.raises(UserError, match="busy"), files.locked(path, "busy"):
+            raise AssertionError("taken twice")
+        heir = os.dup(handle)  # as a process that was started meanwhile has it
+    with pytest.raises(UserError, match="busy"), files.locked(path, "busy"):
+        raise AssertionError("taken while another has it")
+    os.close(heir)
+    with files.locked(path, "busy"):
+        pass

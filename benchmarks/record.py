@@ -69,9 +69,15 @@ def record(
 
 def command() -> str:
     """The command line that is running, with the folders of this machine left out."""
-    arguments = [pathlib.Path(a).name if os.path.isabs(a) else a for a in sys.argv[1:]]
+    arguments = [_bare(argument) for argument in sys.argv[1:]]
     module = f"benchmarks.{pathlib.Path(sys.argv[0]).stem}"
     return " ".join(["python -m", module, *arguments])
+
+
+def _bare(argument: str) -> str:
+    """`VALUE` or `--flag=VALUE`, of an absolute path only the last name."""
+    flag, equals, value = argument.rpartition("=")
+    return flag + equals + (pathlib.Path(value).name if os.path.isabs(value) else value)
 
 
 def commit() -> dict[str, Any]:

@@ -22,10 +22,21 @@ LARGE = 64  # pixels a side from which pictures are photographs, and a CPU can b
 # What a paper does with photographs: the network's size and the data to a cut, and what follows.
 Photographs = Callable[[Any, Source], tuple[Each | None, Sequence[Change]]]
 
+Profile = Callable[[Any], Recipe]
+
 
 def is_small(config: Any) -> bool:
     """Whether a network is for pictures that a CPU trains on in minutes."""
     return bool(config.size < 32)
+
+
+def suits(paper: Profile, cpu: Profile) -> Profile:
+    """A paper's `recipe`: the paper's profile, or for small pictures the short one on a CPU."""
+
+    def recipe(config: Any) -> Recipe:
+        return cpu(config) if is_small(config) else paper(config)
+
+    return recipe
 
 
 def published(

@@ -41,19 +41,20 @@ def read(data_dir: pathlib.Path | None) -> Source:
     remark = ""
     train: Classes
     held_out: Classes
+    whole = parts[TRAIN if TRAIN in parts else ""]
+    if len(whole) < 2:
+        raise ValueError(
+            f"{tree.place} has one class only, {next(iter(whole))}; a classifier needs two folders."
+        )
     if TRAIN in parts:
-        train, held_out = parts[TRAIN], next(parts[n] for n in HELD_OUT if n in parts)
+        train, held_out = whole, next(parts[n] for n in HELD_OUT if n in parts)
         _check_same(train, held_out, tree)
     else:
-        train, held_out = _divided(parts[""], tree)
+        train, held_out = _divided(whole, tree)
         count = sum(map(len, held_out.values()))
         remark = (
             f"{tree.place} has no folders train and val: {count:,} of its pictures, one in "
             f"{EVERY} of each class, are held out, always the same."
-        )
-    if len(train) < 2:
-        raise ValueError(
-            f"{tree.place} has one class only, {next(iter(train))}; a classifier needs two folders."
         )
     names = tuple(sorted(train))
     return Source(

@@ -4,22 +4,19 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
-import keras
-
 from kmodels import resnet
 from training import classifiers
 from training.config import Recipe
 from training.data import changes, crops
 from training.data.labelled import Change, Each, Source
 from training.evaluators import pictures
-from training.loop import Evaluator
 from training.optimization import SGD, Plateau, Step
-from training.prepared import Prepared
 
 UNIT = "images"
 DATA = classifiers.DATA
 PRESET = "digits"
 ask = pictures.question
+evaluators = functools.partial(pictures.of, first="stem")
 
 
 OPTIMIZER = SGD(learning_rate=0.1, momentum=0.9, weight_decay=1e-4, decay="all")
@@ -80,8 +77,3 @@ def cpu(config: resnet.Config) -> Recipe:
 
 
 PROFILES = {"paper": paper, "cpu": cpu}
-
-
-def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
-    """Which classes are confused, which mistakes are worst, what the first layer looks for."""
-    return pictures.of(model, prepared, first="stem")

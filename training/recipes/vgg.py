@@ -3,22 +3,19 @@
 import functools
 from collections.abc import Sequence
 
-import keras
-
 from kmodels import vgg
 from training import classifiers
 from training.config import Recipe
 from training.data import crops
 from training.data.labelled import Change, Each, Source
 from training.evaluators import pictures
-from training.loop import Evaluator
 from training.optimization import SGD, Adam, Plateau
-from training.prepared import Prepared
 
 UNIT = "images"
 DATA = classifiers.DATA
 PRESET = "digits"
 ask = pictures.question
+evaluators = functools.partial(pictures.of, first="stage_1_conv_1")
 
 
 def photographs(config: vgg.Config, source: Source) -> tuple[Each, Sequence[Change]]:
@@ -28,11 +25,6 @@ def photographs(config: vgg.Config, source: Source) -> tuple[Each, Sequence[Chan
 
 
 prepare = functools.partial(classifiers.prepare, photographs=photographs)
-
-
-def recipe(config: vgg.Config) -> Recipe:
-    """The paper's, or for small pictures a short one on a CPU."""
-    return cpu(config) if classifiers.is_small(config) else paper(config)
 
 
 def paper(config: vgg.Config) -> Recipe:
@@ -52,9 +44,5 @@ def cpu(config: vgg.Config) -> Recipe:
     return classifiers.cpu(vgg.param_count, config, Adam(learning_rate=1e-3), steps=800)
 
 
+recipe = classifiers.suits(paper, cpu)
 PROFILES = {"paper": paper, "cpu": cpu}
-
-
-def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
-    """Which classes are confused, which mistakes are worst, what the first layer looks for."""
-    return pictures.of(model, prepared, first="stage_1_conv_1")

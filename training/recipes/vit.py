@@ -3,22 +3,19 @@
 import functools
 from collections.abc import Sequence
 
-import keras
-
 from kmodels import vit
 from training import classifiers
 from training.config import Recipe
 from training.data import changes, crops
 from training.data.labelled import Change, Each, Source
 from training.evaluators import pictures
-from training.loop import Evaluator
 from training.optimization import SGD, AdamW, Cosine
-from training.prepared import Prepared
 
 UNIT = "images"
 DATA = classifiers.DATA
 PRESET = "digits"
 ask = pictures.question
+evaluators = functools.partial(pictures.of, first="patches")
 
 
 def photographs(config: vit.Config, source: Source) -> tuple[Each, Sequence[Change]]:
@@ -27,11 +24,6 @@ def photographs(config: vit.Config, source: Source) -> tuple[Each, Sequence[Chan
 
 
 prepare = functools.partial(classifiers.prepare, photographs=photographs)
-
-
-def recipe(config: vit.Config) -> Recipe:
-    """The paper's from nothing, or for small pictures a short one on a CPU."""
-    return cpu(config) if classifiers.is_small(config) else paper(config)
 
 
 def paper(config: vit.Config) -> Recipe:
@@ -90,9 +82,5 @@ def cpu(config: vit.Config) -> Recipe:
     return classifiers.cpu(vit.param_count, config, gentle, steps=1500, xla=True)
 
 
+recipe = classifiers.suits(paper, cpu)
 PROFILES = {"paper": paper, "augmented": augmented, "fine-tune": fine_tune, "cpu": cpu}
-
-
-def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
-    """Which classes are confused, which mistakes are worst, what the first layer looks for."""
-    return pictures.of(model, prepared, first="patches")

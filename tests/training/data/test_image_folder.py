@@ -183,6 +183,8 @@ def test_too_few_classes_or_pictures_are_a_sentence(tmp_path, make_tree):
         image_folder.read(make_tree(tmp_path / "a", classes=("cat",)))
     with pytest.raises(ValueError, match="class cat of .* has one picture"):
         image_folder.read(make_tree(tmp_path / "b", parts=("",), count=1))
+    with pytest.raises(ValueError, match="has one class only, cat"):
+        image_folder.read(make_tree(tmp_path / "c", parts=("",), classes=("cat",), count=1))
 
 
 def test_places_that_are_no_tree_are_a_sentence(tmp_path):

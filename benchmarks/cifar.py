@@ -11,7 +11,7 @@ command.
 
 import dataclasses
 import pathlib
-import time
+from typing import Any
 
 import tyro
 
@@ -42,33 +42,31 @@ class Flags:
     save: bool = True
 
 
+def _accuracy(evaluation: dict[str, Any]) -> float:
+    """Per cent."""
+    return 100 * (1 - float(evaluation["error"]))
+
+
 def main() -> None:
     """Trains, prints and records."""
     flags = tyro.cli(Flags, prog="python -m benchmarks.cifar")
-    accuracies: list[float] = []
-    seconds: list[float] = []
-    curves: dict[str, dict[int, float]] = {}
-    for seed in flags.seeds:
-        began = time.perf_counter()
-        given = (f"--data-dir={flags.data_dir}", f"--steps={flags.steps}", f"--seed={seed}")
-        entries = runs.logged(*COMMAND, *given, "--no-export")
-        seconds.append(time.perf_counter() - began)
-        evaluations = [e for e in entries if e["split"] == "eval"]
-        curves[f"seed {seed}"] = {e["step"]: 100 * (1 - e["error"]) for e in evaluations}
-        accuracies.append(100 * (1 - evaluations[-1]["error"]))
-        minutes = seconds[-1] / 60
-        print(f"seed {seed}: {accuracies[-1]:.2f} % in {minutes:.0f} minutes", flush=True)
+    command = (*COMMAND, f"--data-dir={flags.data_dir}", f"--steps={flags.steps}")
+    found = runs.trained({"ResNet-20": command}, flags.seeds, lambda e: _accuracy(e[-1]))
+    curves = {
+        f"seed {seed}": {e["step"]: _accuracy(e) for e in evaluations}
+        for seed, evaluations in zip(flags.seeds, found.evaluations["ResNet-20"], strict=True)
+    }
     if flags.save:
         record.record(
             "cifar",
-            {"test accuracy": {"ResNet-20": accuracies}},
+            {"test accuracy": found.reached},
             unit="per cent",
             title=f"ResNet-20 on CIFAR-10, {flags.steps:,} steps of 128",
             picture=lambda file: record.curves(file, curves, ylabel="test accuracy, per cent"),
             bar=BAR,
             bar_minutes=MINUTES,
             training=" ".join(COMMAND),
-            seconds=seconds,
+            seconds=found.seconds,
         )
 
 

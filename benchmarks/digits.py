@@ -8,7 +8,6 @@ command.
 """
 
 import dataclasses
-import time
 
 import tyro
 
@@ -32,33 +31,19 @@ class Flags:
     save: bool = True
 
 
-def run(model: str, seed: int) -> tuple[float, float]:
-    """Best held-out accuracy in per cent, and seconds, of one run."""
-    began = time.perf_counter()
-    entries = runs.logged(f"--model={model}", f"--seed={seed}", "--no-export")
-    seconds = time.perf_counter() - began
-    return 100 * (1 - min(e["error"] for e in entries if e["split"] == "eval")), seconds
-
-
 def main() -> None:
     """Trains, prints and records."""
     flags = tyro.cli(Flags, prog="python -m benchmarks.digits")
-    accuracies: dict[str, list[float]] = {model: [] for model in flags.models}
-    seconds: dict[str, list[float]] = {model: [] for model in flags.models}
-    for seed in flags.seeds:
-        for model in flags.models:
-            accuracy, took = run(model, seed)
-            accuracies[model].append(accuracy)
-            seconds[model].append(took)
-            print(f"{model}, seed {seed}: {accuracy:.1f} % in {took:.0f} s", flush=True)
+    commands = {model: (f"--model={model}",) for model in flags.models}
+    found = runs.trained(commands, flags.seeds, lambda e: 100 * (1 - min(x["error"] for x in e)))
     if flags.save:
         record.record(
             "digits",
-            {"held-out accuracy": accuracies},
+            {"held-out accuracy": found.reached},
             unit="per cent",
             title="Default commands on the embedded digits",
             bar_of_resnet=100 * BAR,
-            seconds=seconds,
+            seconds=found.seconds,
         )
 
 

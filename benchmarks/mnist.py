@@ -10,7 +10,6 @@ no checkpoint was chosen by them. The seconds are of the whole command.
 
 import dataclasses
 import pathlib
-import time
 
 import tyro
 
@@ -44,36 +43,22 @@ class Flags:
     save: bool = True
 
 
-def run(model: str, data_dir: pathlib.Path, seed: int) -> tuple[float, float]:
-    """Test error in per cent after the last step, and seconds, of one run."""
-    began = time.perf_counter()
-    shared = ("--data=mnist", f"--data-dir={data_dir}", f"--seed={seed}", "--no-export")
-    entries = runs.logged(*COMMANDS[model], *shared)
-    seconds = time.perf_counter() - began
-    return 100 * [e["error"] for e in entries if e["split"] == "eval"][-1], seconds
-
-
 def main() -> None:
     """Trains, prints and records."""
     flags = tyro.cli(Flags, prog="python -m benchmarks.mnist")
-    errors: dict[str, list[float]] = {model: [] for model in flags.models}
-    seconds: dict[str, list[float]] = {model: [] for model in flags.models}
-    for seed in flags.seeds:
-        for model in flags.models:
-            error, took = run(model, flags.data_dir, seed)
-            errors[model].append(error)
-            seconds[model].append(took)
-            print(f"{model}, seed {seed}: {error:.2f} % error in {took:.0f} s", flush=True)
+    data = ("--data=mnist", f"--data-dir={flags.data_dir}")
+    commands = {model: (*COMMANDS[model], *data) for model in flags.models}
+    found = runs.trained(commands, flags.seeds, lambda evaluations: 100 * evaluations[-1]["error"])
     if flags.save:
         record.record(
             "mnist",
-            {"test error": errors},
+            {"test error": found.reached},
             unit="per cent",
             title="MNIST: test error after the last step",
             bars=BARS,
             bar_minutes=MINUTES,
             commands={model: " ".join(COMMANDS[model]) for model in flags.models},
-            seconds=seconds,
+            seconds=found.seconds,
         )
 
 

@@ -37,7 +37,7 @@ class Flags:
     """
 
     data_dir: pathlib.Path
-    steps: int = 6000
+    steps: int = 9000
     seeds: tuple[int, ...] = (0,)
     save: bool = True
 

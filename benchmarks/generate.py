@@ -183,17 +183,12 @@ def main() -> None:
             peers.call(__file__, [f"--saved={saved}", "--worker=export"])
         for batch in BATCHES:
             group = f"batch {batch}"
-            running = [
-                peers.Peer(__file__, n, [f"--saved={saved}", f"--batch={batch}"]) for n in names
-            ]
-            try:
-                seconds = peers.alternate(running, rounds=flags.rounds, units=flags.calls)
-            finally:
-                for peer in running:
-                    peer.close()
-            rates = {name: [batch * NEW / s for s in row] for name, row in seconds.items()}
-            values[group], about = rates, {peer.name: peer.about for peer in running}
-            others[group] = max(peer.others for peer in running)
+            given = [f"--saved={saved}", f"--batch={batch}"]
+            found = peers.measured(
+                __file__, names, rounds=flags.rounds, units=flags.calls, arguments=given
+            )
+            rates = {name: [batch * NEW / s for s in row] for name, row in found.seconds.items()}
+            values[group], about, others[group] = rates, found.about, found.busy
             references = [n for n in ("transformers", "keras-hub") if n in rates]
             title = f"GPT-2 small, {group}: {NEW} new tokens after {PROMPT}"
             peers.show(title, rates, unit="tok/s", references=references, about=about)

@@ -176,16 +176,14 @@ def main() -> None:
         tree = f"--tree={place}"
         made = [f"--data-dir={flags.data_dir}", f"--photographs={flags.photographs}"]
         peers.call(__file__, [tree, *made, "--worker=make"])
-        running = [peers.Peer(__file__, n, [tree, f"--batches={flags.batches}"]) for n in names]
-        try:
-            seconds = peers.alternate(running, rounds=flags.rounds, units=flags.batches)
-        finally:
-            for peer in running:
-                peer.close()
-    rates = {name: [BATCH / s for s in row] for name, row in seconds.items()}
-    about = {peer.name: peer.about for peer in running}
+        given = [tree, f"--batches={flags.batches}"]
+        found = peers.measured(
+            __file__, names, rounds=flags.rounds, units=flags.batches, arguments=given
+        )
+    rates = {name: [BATCH / s for s in row] for name, row in found.seconds.items()}
+    about = found.about
     # In a turn of torch its own worker processes would count as others.
-    others = max((p.others for p in running if not p.name.startswith("torch")), default=0.0)
+    others = max((s for n, s in found.others.items() if not n.startswith("torch")), default=0.0)
     title = f"Decoding and augmenting JPEG files of {SIDES[0]} x {SIDES[1]} for {SIZE} x {SIZE}"
     references = [name for name in names if name.startswith("torch")]
     peers.show(title, rates, unit="images/s", references=references, about=about)

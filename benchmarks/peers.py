@@ -115,6 +115,40 @@ def alternate(peers: Sequence[Peer], *, rounds: int, units: int) -> dict[str, li
 
 
 @dataclasses.dataclass(frozen=True)
+class Measured:
+    """Of each peer: seconds a unit by round, what it says of itself, what others took of the CPU.
+
+    Attributes:
+        others: The largest share of the processors in one of its turns.
+    """
+
+    seconds: dict[str, list[float]]
+    about: dict[str, str]
+    others: dict[str, float]
+
+    @property
+    def busy(self) -> float:
+        """The largest share that others took in any turn."""
+        return max(self.others.values())
+
+
+def measured(
+    script: str, names: Sequence[str], *, rounds: int, units: int, arguments: Sequence[str] = ()
+) -> Measured:
+    """Starts the peers of a script, lets them work in turn, and ends them."""
+    running: list[Peer] = []
+    try:
+        for name in names:
+            running.append(Peer(script, name, arguments))
+        seconds = alternate(running, rounds=rounds, units=units)
+    finally:
+        for peer in running:
+            peer.close()
+    about = {peer.name: peer.about for peer in running}
+    return Measured(seconds, about, {peer.name: peer.others for peer in running})
+
+
+@dataclasses.dataclass(frozen=True)
 class Spread:
     """Median, smallest and largest of some values."""
 

@@ -253,14 +253,9 @@ def main() -> None:
         peers.serve(PEERS[flags.worker], warm=10)
         return
     names = [name for name in PEERS if not flags.only or name in flags.only]
-    running = [peers.Peer(__file__, name) for name in names]
-    try:
-        seconds = peers.alternate(running, rounds=flags.rounds, units=flags.steps)
-    finally:
-        for peer in running:
-            peer.close()
-    values = {name: [1e3 * s for s in row] for name, row in seconds.items()}
-    about = {peer.name: peer.about for peer in running}
+    found = peers.measured(__file__, names, rounds=flags.rounds, units=flags.steps)
+    values = {name: [1e3 * s for s in row] for name, row in found.seconds.items()}
+    about = found.about
     fastest(values, about)
     floors = [values.pop(name) for name in FLOORS if name in values]
     if floors:
@@ -269,8 +264,7 @@ def main() -> None:
     references = [n for n in ("torch-compile", "keras-hub-fit", "floor") if n in values]
     title = "Training step of the 0.8M-parameter GPT, batch 12 x 64 tokens"
     peers.show(title, values, unit="ms", references=references, about=about)
-    others = max(peer.others for peer in running)
-    peers.warn(others)
+    peers.warn(found.busy)
     if flags.save:
         compared = {name: peers.ratios(values, name) for name in references}
         record.record(
@@ -280,7 +274,7 @@ def main() -> None:
             title=title,
             ratios=compared,
             about=about,
-            others_share_of_cpu=others,
+            others_share_of_cpu=found.busy,
         )
 
 

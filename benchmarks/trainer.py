@@ -19,7 +19,6 @@ import dataclasses
 import json
 import pathlib
 import tempfile
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import tyro
@@ -52,35 +51,10 @@ class Flags:
     folder: pathlib.Path = pathlib.Path()
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """Seconds a unit by peer, what the peers say of themselves, and what others took of the CPU."""
-
-    seconds: dict[str, list[float]]
-    about: dict[str, str]
-    others: float
-
-
-def alternate(
-    names: Sequence[str], *, rounds: int, units: int, arguments: Sequence[str] = ()
-) -> Measured:
-    """Runs the peers in turn."""
-    running: list[peers.Peer] = []
-    try:
-        running += [peers.Peer(__file__, name, arguments) for name in names]
-        seconds = peers.alternate(running, rounds=rounds, units=units)
-    finally:
-        for peer in running:
-            peer.close()
-    about = {peer.name: peer.about for peer in running}
-    others = max(peer.others for peer in running)
-    peers.warn(others)
-    return Measured(seconds, about, others)
-
-
 def overhead(flags: Flags, rounds: int) -> None:
     """Milliseconds a step."""
-    found = alternate(("whole", "bare"), rounds=rounds, units=TURN)
+    found = peers.measured(__file__, ("whole", "bare"), rounds=rounds, units=TURN)
+    peers.warn(found.busy)
     names = {"whole": "ours", "bare": "bare"}
     values = {names[n]: [1e3 * s for s in row] for n, row in found.seconds.items()}
     title = "GPT char, a step in the whole training loop and in a bare one"
@@ -94,7 +68,7 @@ def overhead(flags: Flags, rounds: int) -> None:
             title=title,
             ratios={"bare": peers.ratios(values, "bare")},
             about=about,
-            others_share_of_cpu=found.others,
+            others_share_of_cpu=found.busy,
         )
 
 
@@ -159,7 +133,8 @@ def data(flags: Flags, rounds: int) -> None:
         peer_names = {"pipeline": f"windows:{preset}"}
         if preset in trainer_jobs.STEPS:
             kinds["step"], peer_names["step"] = trainer_jobs.STEPS, f"step:{preset}"
-        found = alternate(list(peer_names.values()), rounds=rounds, units=1)
+        found = peers.measured(__file__, list(peer_names.values()), rounds=rounds, units=1)
+        peers.warn(found.busy)
         rates = {
             kind: [batch * units[preset] / s for s in found.seconds[peer_names[kind]]]
             for kind, units in kinds.items()
@@ -168,7 +143,7 @@ def data(flags: Flags, rounds: int) -> None:
         title = f"Windows of {preset} from memory, and what the training step takes of them"
         references = ["step"] if "step" in rates else []
         peers.show(title, rates, unit="examples/s", references=references, about=about)
-        values[preset], abouts[preset], others[preset] = rates, about, found.others
+        values[preset], abouts[preset], others[preset] = rates, about, found.busy
         if references:
             ratios[preset] = {"step": peers.ratios(rates, "step")}
     if flags.save:

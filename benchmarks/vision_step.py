@@ -164,16 +164,12 @@ def measure(name: str, flags: Flags) -> tuple[dict[str, list[float]], dict[str, 
     """Milliseconds by peer and round, a line about each, and what others took of the processors."""
     case = CASES[name]
     names = [n for n in makers(case) if not flags.only or n.startswith(flags.only)]
-    running = [peers.Peer(__file__, n, [f"--case={name}"]) for n in names]
-    try:
-        seconds = peers.alternate(running, rounds=flags.rounds, units=case.steps)
-    finally:
-        for peer in running:
-            peer.close()
-    values = {n: [1e3 * s for s in row] for n, row in seconds.items()}
-    about = {peer.name: peer.about for peer in running}
-    fastest(values, about)
-    return values, about, max(peer.others for peer in running)
+    found = peers.measured(
+        __file__, names, rounds=flags.rounds, units=case.steps, arguments=[f"--case={name}"]
+    )
+    values = {n: [1e3 * s for s in row] for n, row in found.seconds.items()}
+    fastest(values, found.about)
+    return values, found.about, found.busy
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 
 `overhead`: a step of GPT `char` in the whole of `training.loop.train` (log, TensorBoard, bar on a
 terminal, iterator, signals; no evaluation, no save) against the same learner's step in a graph over
-the same batches held in memory, as many in a call, and nothing else.
+the same batches held in memory, as many in a call, and nothing else; in turn, in one process.
 
 `saves`: GPT of 25 million parameters (8 layers, width 512, 8 heads; 101 MB of weights, 303 MB with
 AdamW's moments), batches of 8 x 64 tokens, a save every 100 steps. How long the loop stands still,
@@ -27,7 +27,6 @@ from benchmarks import peers, record, trainer_jobs
 
 Question = Literal["overhead", "saves", "data"]
 ROUNDS: dict[Question, int] = {"overhead": 60, "saves": 5, "data": 7}
-TURN = 50  # steps of a turn of `overhead`
 SAVES = ("stands still", "is written in", "steps take longer", "one step", "between two saves")
 
 
@@ -53,12 +52,14 @@ class Flags:
 
 def overhead(flags: Flags, rounds: int) -> None:
     """Milliseconds a step."""
-    found = peers.measured(__file__, ("whole", "bare"), rounds=rounds, units=TURN)
+    with tempfile.TemporaryDirectory() as place:
+        given = [f"--folder={place}"]
+        found = peers.measured(__file__, ["overhead"], rounds=rounds, units=1, arguments=given)
+        turns = _turns(pathlib.Path(place), rounds)
     peers.warn(found.busy)
-    names = {"whole": "ours", "bare": "bare"}
-    values = {names[n]: [1e3 * s for s in row] for n, row in found.seconds.items()}
+    values = {name: [1e3 * turn[name] for turn in turns] for name in ("ours", "bare")}
     title = "GPT char, a step in the whole training loop and in a bare one"
-    about = {names[n]: text for n, text in found.about.items()}
+    about = dict.fromkeys(values, found.about["overhead"])
     peers.show(title, values, unit="ms", references=["bare"], about=about)
     if flags.save:
         record.record(
@@ -70,6 +71,12 @@ def overhead(flags: Flags, rounds: int) -> None:
             about=about,
             others_share_of_cpu=found.busy,
         )
+
+
+def _turns(folder: pathlib.Path, rounds: int) -> list[dict[str, float]]:
+    """What a peer wrote of its last turns; those before warmed it up."""
+    lines = (folder / trainer_jobs.TURNS).read_text().splitlines()
+    return [json.loads(line) for line in lines[-rounds:]]
 
 
 def saves(flags: Flags, rounds: int) -> None:
@@ -88,9 +95,9 @@ def saves(flags: Flags, rounds: int) -> None:
             for peer in running.values():
                 peer.close()
         for name, folder in folders.items():
-            lines = (folder / "saves.jsonl").read_text().splitlines()[-rounds:]  # without the first
+            turns = _turns(folder, rounds)
             for part in SAVES:
-                values[part][name] = [1e3 * json.loads(line)[part] for line in lines]
+                values[part][name] = [1e3 * turn[part] for turn in turns]
     shares = {
         reference: {
             name: peers.Spread.of(

@@ -24,6 +24,8 @@ from training.data.windows import TokenWindows
 from training.journal import Journal
 
 FOREVER = 1_000_000_000  # steps; a peer's process is ended from outside
+TURNS = "turns.jsonl"  # what a peer measured itself, a line a turn
+TURN = 50  # steps of a turn of `overhead`
 BETWEEN = 100  # steps between two saves
 SAVED = gpt.Config(vocab=None, context=64, depth=8, heads=8, width=512, bias=False, dropout=0.0)
 KEPT = 2000  # batches that the bare step has in memory
@@ -108,12 +110,6 @@ def serve_loop(run: config.Run, data: Any, job: Any, *, warm: int) -> None:
     loop.train(run, learner, data, journal, strategy=chosen)
 
 
-def whole(folder: pathlib.Path) -> None:
-    """The whole of `loop.train` on GPT char: log, TensorBoard, bar, iterator, signals."""
-    run, data = run_of(gpt.PRESETS["char"], folder)
-    serve_loop(run, data, Turns.turn, warm=run.recipe.log_every)
-
-
 def bare(preset: str, folder: pathlib.Path, *, units: int = 1) -> tuple[peers.Job, str]:
     """The learner's step in a graph over batches held in memory, and nothing else."""
     run, data = run_of(gpt.PRESETS[preset], folder, batch_size=BATCH[preset])
@@ -143,6 +139,47 @@ def bare(preset: str, folder: pathlib.Path, *, units: int = 1) -> tuple[peers.Jo
     return job, f"{learner.model.count_params():,} parameters, batches of {BATCH[preset]}"
 
 
+def overhead(folder: pathlib.Path) -> None:
+    """`loop.train` of GPT char and the bare step in turn, in one process; a unit is a turn of each.
+
+    Every other time the bare step is first. The bar, whose thread draws while the loop trains,
+    stands still meanwhile. Seconds a step of each go to FOLDER/turns.jsonl.
+    """
+    run, data = run_of(gpt.PRESETS["char"], folder)
+    alone, _ = bare("char", folder / "bare")
+
+    def bare_turn(turns: Turns) -> None:
+        alone(TURN)
+
+    def whole_turn(turns: Turns) -> None:
+        if turns.bar is not None:  # there is none before the loop begins
+            turns.bar.start()
+        turns.turn(TURN)
+        assert turns.bar is not None
+        turns.bar.stop()
+
+    ways = {"ours": whole_turn, "bare": bare_turn}
+
+    def both(turns: Turns, units: int) -> None:
+        for _ in range(units):
+            entry = {}
+            for name, way in ways.items():
+                time.sleep(peers.REST_SECONDS)
+                began = time.perf_counter()
+                way(turns)
+                entry[name] = (time.perf_counter() - began) / TURN
+            _write(folder, entry)
+            first = next(iter(ways))
+            ways[first] = ways.pop(first)  # to the end
+
+    serve_loop(run, data, both, warm=2)
+
+
+def _write(folder: pathlib.Path, entry: dict[str, float]) -> None:
+    with (folder / TURNS).open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
 def windows(preset: str, folder: pathlib.Path) -> tuple[peers.Job, str]:
     """The pipeline alone: every token of every batch is read."""
     run, data = run_of(gpt.PRESETS[preset], folder)
@@ -165,7 +202,7 @@ def windows(preset: str, folder: pathlib.Path) -> tuple[peers.Job, str]:
 def saves(folder: pathlib.Path, *, at_once: bool) -> None:
     """`loop.train` of 25 million parameters with a save every 100 steps; one unit is an interval.
 
-    An interval begins with the save of the one before. What it took goes to FOLDER/saves.jsonl.
+    An interval begins with the save of the one before. What it took goes to FOLDER/turns.jsonl.
 
     Args:
         at_once: Whether the loop waits until the checkpoint is on disk, the way not taken.
@@ -205,8 +242,7 @@ def saves(folder: pathlib.Path, *, at_once: bool) -> None:
                 "between two saves": time.perf_counter() - began,
                 "steps take longer": sum(turns.calls) - call * len(turns.calls),
             }
-            with (folder / "saves.jsonl").open("a") as file:
-                file.write(json.dumps(entry) + "\n")
+            _write(folder, entry)
 
     checkpoints.Saver.save = save  # type: ignore[method-assign, assignment]
     checkpoints.write = write
@@ -217,12 +253,10 @@ def work(name: str, folder: pathlib.Path) -> None:
     """Serves one peer of `benchmarks.trainer`, by name."""
     with tempfile.TemporaryDirectory() as place:
         here = pathlib.Path(place)
-        if name == "whole":
-            whole(here)
+        if name == "overhead":
+            overhead(folder)
         elif name.startswith("saves-"):
             saves(folder, at_once=name == "saves-at-once")
-        elif name == "bare":
-            peers.serve(lambda: bare("char", here), warm=25)
         else:
             what, _, preset = name.partition(":")
             if what == "windows":

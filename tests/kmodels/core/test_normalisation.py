@@ -56,3 +56,37 @@ def test_one_operation_normalises_follows_and_differentiates_as_keras_does():
         found.append([y, *tape.gradient(loss, wanted), *moving, layer(maps)])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("way", ["half", "compiled"])
+def test_one_operation_in_half_precision_and_compiled(way):
+    """Statistics are kept in float32 either way."""
+    Config = dataclasses.make_dataclass("Config", ["statistics"])
+    maps = tf.constant(MAPS / 40 + 3)
+    plain = batch_norm(Config("replica"), "norm")
+    layer = batch_norm(Config("replica"), "norm")
+    if way == "half":
+        layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    for each in (plain, layer):
+        each.build(maps.shape)
+        each.gamma.assign(np.linspace(0.5, 2, 7))
+
+    @tf.function(jit_compile=way == "compiled")
+    def gradient() -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            y = layer(maps, training=True)
+            loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 3)
+        return y, tape.gradient(loss, maps)
+
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        wanted = plain(maps, training=True)
+        loss = tf.reduce_sum(wanted**3)
+    y, slope = gradient()
+    assert y.dtype == (tf.bfloat16 if way == "half" else tf.float32)
+    room = 3e-2 if way == "half" else 1e-4
+    np.testing.assert_allclose(tf.cast(y, tf.float32), wanted, rtol=room, atol=room)
+    np.testing.assert_allclose(slope, tape.gradient(loss, maps), rtol=room, atol=20 * room)
+    for a, b in zip(layer.non_trainable_variables, plain.non_trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-2 if way == "half" else 1e-5, err_msg=a.path)

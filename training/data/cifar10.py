@@ -2,11 +2,10 @@
 
 import io
 import pathlib
-import zipfile
-from collections.abc import Iterator
 
 import numpy as np
 
+from training.data import trees
 from training.data.labelled import Source, Split
 
 CLASSES = (
@@ -29,15 +28,12 @@ def read(data_dir: pathlib.Path | None) -> Source:
             "(data_batch_1.bin and so on), or with train and test folders of one folder a class, "
             "or a zip of these; --data=digits needs nothing."
         )
-    if not data_dir.exists():
-        raise ValueError(f"--data-dir={data_dir} does not exist.")
     binary = sorted(data_dir.rglob("data_batch_*.bin")) if data_dir.is_dir() else []
     if binary:
         held_out = binary[0].with_name("test_batch.bin")
         return Source(train=_records(binary), eval=_records([held_out]), labels=CLASSES)
     zips = [data_dir] if data_dir.is_file() else sorted(data_dir.glob("*.zip"))
-    files = _zipped(zips[0]) if zips else _tree(data_dir)
-    return _labelled(data_dir, files)
+    return _labelled(zips[0] if zips else data_dir)
 
 
 def _records(files: list[pathlib.Path]) -> Split:
@@ -58,36 +54,18 @@ def _records(files: list[pathlib.Path]) -> Split:
     return Split(inputs=np.ascontiguousarray(pictures), labels=rows[:, 0].astype(np.int32))
 
 
-Files = Iterator[tuple[pathlib.PurePath, bytes]]
-
-
-def _zipped(file: pathlib.Path) -> Files:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            for name in sorted(archive.namelist()):
-                if name.lower().endswith(KINDS):
-                    yield pathlib.PurePath(name), archive.read(name)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"Cannot read {file}: {error}.") from error
-
-
-def _tree(folder: pathlib.Path) -> Files:
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in KINDS:
-            yield file.relative_to(folder), file.read_bytes()
-
-
-def _labelled(place: pathlib.Path, files: Files) -> Source:
+def _labelled(place: pathlib.Path) -> Source:
     """Pictures by the two last folders of their paths: train or test, then the class."""
     import PIL.Image
 
     found: dict[str, tuple[list[np.ndarray], list[str]]] = {"train": ([], []), "test": ([], [])}
-    for path, content in files:
-        part, name = path.parts[-3:-1] if len(path.parts) >= 3 else ("", "")
-        if part not in found:
+    tree = trees.read(place)
+    for number, path in enumerate(tree.names):
+        part, name = path.split("/")[-3:-1] if path.count("/") >= 2 else ("", "")
+        if part not in found or not path.lower().endswith(KINDS):
             continue
         try:
-            with PIL.Image.open(io.BytesIO(content)) as picture:
+            with PIL.Image.open(io.BytesIO(tree.content(number))) as picture:
                 pixels = np.asarray(picture.convert("RGB"))
         except (OSError, SyntaxError) as error:
             raise ValueError(f"{path} in {place} is no readable picture: {error}.") from error

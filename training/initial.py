@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
@@ -97,26 +96,16 @@ def _foreign(found: foreign.Foreign, resize: pretrained.Resize) -> Source:
 def _keras(file: pathlib.Path, run: Run) -> dict[str, np.ndarray]:
     """A file of `keras.Model.save_weights`, which fits a model of this config or no other."""
     twin = zoo.load(run.model).build(run.config)
+    count = len(reading.keras_names(file))  # Keras passes over tensors that it has no place for
     try:
-        count = _tensors_in(file)
         if count != len(twin.weights):
             raise ValueError(f"it holds {count} tensors, and the model has {len(twin.weights)}.")
         twin.load_weights(file)
-    except FileNotFoundError:
-        raise UserError(f"{file} does not exist.") from None
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{file} does not fit this model: {str(error).strip().splitlines()[0]}"
         ) from None
     return {variable.path: variable.numpy() for variable in twin.weights}
-
-
-def _tensors_in(file: pathlib.Path) -> int:
-    """How many a file holds; Keras passes over those that it has no place for."""
-    names: list[str] = []
-    with h5py.File(file) as stored:
-        stored.visititems(lambda n, v: names.append(n) if isinstance(v, h5py.Dataset) else None)
-    return len(names)
 
 
 def take(

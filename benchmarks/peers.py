@@ -176,6 +176,17 @@ def ratios(
     return out
 
 
+def fastest(values: dict[str, list[float]], about: dict[str, str]) -> None:
+    """Of variants PEER:VARIANT keeps the one with the smallest median, of floors each round's."""
+    for name in dict.fromkeys(n.partition(":")[0] for n in values if ":" in n):
+        found = {n: (values.pop(n), about.pop(n)) for n in list(values) if n.startswith(f"{name}:")}
+        best = min(found, key=lambda n: statistics.median(found[n][0]))
+        about[name] = f"{found[best][1]}, {best.partition(':')[2]}"
+        values[name] = found[best][0]
+        if name == "floor":
+            values[name] = [min(row) for row in zip(*(v for v, _ in found.values()), strict=True)]
+
+
 def show(
     title: str,
     values: Mapping[str, Sequence[float]],

@@ -15,7 +15,6 @@ their biases, and keras-hub's GELU is the tanh approximation. The table shows pa
 import dataclasses
 import functools
 import math
-import statistics
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -27,7 +26,7 @@ from benchmarks import peers, record
 DEPTH, HEADS, WIDTH, CONTEXT, VOCAB, BATCH = 4, 4, 128, 64, 65, 12
 POOL = 64  # different batches, taken in turn
 RATE, BETAS, DECAY, CLIP, EPSILON = 1e-3, (0.9, 0.99), 0.1, 1.0, 1e-8
-FLOORS = ("floor-torch", "floor-tensorflow", "floor-numpy")
+FLOORS = ("torch", "tensorflow", "numpy")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,25 +224,13 @@ def _product(
 PEERS: dict[str, Callable[[], tuple[peers.Job, str]]] = {
     "ours": ours,
     "ours-one-program": lambda: ours(lanes=False),
-    "torch-compile-fused": lambda: _torch(compiled=True, optimizer="fused"),
-    "torch-compile-foreach": lambda: _torch(compiled=True, optimizer="foreach"),
-    "torch-eager-fused": lambda: _torch(compiled=False, optimizer="fused"),
-    "torch-eager-foreach": lambda: _torch(compiled=False, optimizer="foreach"),
+    "torch-compile:fused": lambda: _torch(compiled=True, optimizer="fused"),
+    "torch-compile:foreach": lambda: _torch(compiled=True, optimizer="foreach"),
+    "torch-eager:fused": lambda: _torch(compiled=False, optimizer="fused"),
+    "torch-eager:foreach": lambda: _torch(compiled=False, optimizer="foreach"),
     "keras-hub-fit": keras_hub_fit,
-    **{name: functools.partial(_floor, name.removeprefix("floor-")) for name in FLOORS},
+    **{f"floor:{name}": functools.partial(_floor, name) for name in FLOORS},
 }
-
-
-def fastest(values: dict[str, list[float]], about: dict[str, str]) -> None:
-    """Keeps of each PyTorch peer the optimizer with the smaller median, under the peer's name."""
-    for name in ("torch-compile", "torch-eager"):
-        found = [n for n in (f"{name}-fused", f"{name}-foreach") if n in values]
-        if found:
-            best = min(found, key=lambda n: statistics.median(values[n]))
-            about[name] = f"{about[best]}, {best.removeprefix(name + '-')} AdamW"
-            values[name] = values[best]
-        for other in found:
-            del values[other], about[other]
 
 
 def main() -> None:
@@ -256,11 +243,7 @@ def main() -> None:
     found = peers.measured(__file__, names, rounds=flags.rounds, units=flags.steps)
     values = {name: [1e3 * s for s in row] for name, row in found.seconds.items()}
     about = found.about
-    fastest(values, about)
-    floors = [values.pop(name) for name in FLOORS if name in values]
-    if floors:
-        values["floor"] = [min(row) for row in zip(*floors, strict=True)]
-        about["floor"] = next(about[name] for name in FLOORS if name in about)
+    peers.fastest(values, about)
     references = [n for n in ("torch-compile", "keras-hub-fit", "floor") if n in values]
     title = "Training step of the 0.8M-parameter GPT, batch 12 x 64 tokens"
     peers.show(title, values, unit="ms", references=references, about=about)

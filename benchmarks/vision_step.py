@@ -12,7 +12,6 @@ convolutions or matrix products alone, each by the faster of PyTorch and TensorF
 
 import dataclasses
 import functools
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -147,19 +146,6 @@ def _floor(case: Case, library: str) -> tuple[peers.Job, str]:
     return vision_floor.job(case, library)
 
 
-def fastest(values: dict[str, list[float]], about: dict[str, str]) -> None:
-    """Keeps of each PyTorch peer the variant with the smallest median, of floors each round's."""
-    for name in ("torch-compile", "torch-eager", "floor"):
-        found = {n: (values.pop(n), about.pop(n)) for n in list(values) if n.startswith(f"{name}:")}
-        if not found:
-            continue
-        best = min(found, key=lambda n: statistics.median(found[n][0]))
-        about[name] = f"{found[best][1]}, {best.partition(':')[2]}"
-        values[name] = found[best][0]
-        if name == "floor":
-            values[name] = [min(row) for row in zip(*(v for v, _ in found.values()), strict=True)]
-
-
 def measure(name: str, flags: Flags) -> tuple[dict[str, list[float]], dict[str, str], float]:
     """Milliseconds by peer and round, a line about each, and what others took of the processors."""
     case = CASES[name]
@@ -168,7 +154,7 @@ def measure(name: str, flags: Flags) -> tuple[dict[str, list[float]], dict[str, 
         __file__, names, rounds=flags.rounds, units=case.steps, arguments=[f"--case={name}"]
     )
     values = {n: [1e3 * s for s in row] for n, row in found.seconds.items()}
-    fastest(values, found.about)
+    peers.fastest(values, found.about)
     return values, found.about, found.busy
 
 

@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+MINUTES = ("run", "replicas", "workers", "zoo", "loop", "signals", "guards", "step", "export")
 TINY = ("--model=gpt", "--preset=tiny", "--save-every=10")  # 40 steps, evaluated at 20 and 40
 NO_EXPORT = "export.publish = lambda run_dir, export_dir: run_dir / 'not exported'\n"
 NO_SAMPLES = "training.recipes.gpt.evaluators = lambda model, prepared: []\n"
@@ -56,6 +57,11 @@ for line in sys.stdin:
         os._exit(status)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes begin, so that at the end both processes have work."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in MINUTES)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,10 +24,10 @@ class Refuse(importlib.abc.MetaPathFinder):
 
 
 def main(folder: str, asked: str, answered: str) -> None:
+    sys.meta_path.insert(0, Refuse())
     import numpy as np
     import tensorflow as tf
 
-    sys.meta_path.insert(0, Refuse())
     requests: dict[str, dict[str, Any]] = collections.defaultdict(dict)
     for name, value in np.load(asked).items():
         signature, key = name.split("/")

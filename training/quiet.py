@@ -26,9 +26,26 @@ def startup() -> Iterator[None]:
             os.close(kept)
 
 
+@contextlib.contextmanager
+def absent(package: str) -> Iterator[None]:
+    """Imports of a package fail meanwhile, as if it were not installed."""
+    hidden = package not in sys.modules
+    if hidden:
+        sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[package]
+
+
 def import_tensorflow() -> None:
-    """Imports TensorFlow and Keras and lets TensorFlow find its devices, silently."""
-    with startup():
+    """Imports TensorFlow and Keras and lets TensorFlow find its devices, silently.
+
+    Keras imports scikit-learn where there is one, for wrappers that nobody here uses (decision
+    0020); it is told that there is none.
+    """
+    with startup(), absent("sklearn"):
         import keras
         import tensorflow as tf
 

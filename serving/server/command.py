@@ -97,9 +97,22 @@ def _quietly() -> Iterator[None]:
             os.close(stderr)
 
 
+@contextlib.contextmanager
+def _without_keras() -> Iterator[None]:
+    """TensorFlow imports Keras, which takes as long again, unless its import fails."""
+    hidden = "keras" not in sys.modules
+    if hidden:
+        sys.modules["keras"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["keras"]
+
+
 def _make_repository(config: ServerConfig) -> "Repository[LoadedModel]":
     # Importing TensorFlow takes seconds; flags, --help and a taken port are answered before.
-    with _quietly():
+    with _quietly(), _without_keras():
         from serving.server import saved_model, warmup
         from serving.server.repository import Policy, Repository
 

@@ -232,6 +232,7 @@ def test_byte_pairs_in_half_precision_go_the_whole_way(commands, tiny_argv, tmp_
         *tiny_argv,
         "--codec.kind=byte_pairs",
         "--config.vocab=300",
+        "--config.depth=1",
         "--precision=mixed_bfloat16",
         "--micro-batches=2",
         "--compile=off",

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmodels import gpt
 from training import step
 from training.objectives.next_token import next_token
 
-CONFIG = gpt.Config(vocab=11, context=6, depth=1, heads=2, width=8, bias=False, dropout=0.0)
+
+def network() -> keras.Model:
+    """Tokens [B, 6] of a vocabulary of 11 to logits [B, 6, 11]."""
+    tokens = keras.Input([6], dtype="int32")
+    x = keras.layers.Dense(8, activation="gelu")(keras.ops.one_hot(tokens, 11))
+    return keras.Model(tokens, keras.layers.Dense(11)(x))
 
 
 def batch(rows: int = 8) -> dict[str, tf.Tensor]:
@@ -33,7 +37,7 @@ def uneven(model, batch, *, training):
 def moved(objective=next_token, **options):
     """How one step of plain descent at rate 1 moves the weights, and its logs."""
     keras.utils.set_random_seed(0)
-    model = gpt.build(CONFIG)
+    model = network()
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build(model.trainable_variables)
     before = [v.numpy() for v in model.trainable_variables]
@@ -73,7 +77,7 @@ def test_micro_batches_and_xla_take_the_step_of_the_whole_batch(objective):
 def test_the_gradient_is_that_of_the_mean():
     change, logs = moved()
     keras.utils.set_random_seed(0)
-    model = gpt.build(CONFIG)
+    model = network()
     with tf.GradientTape() as tape:
         loss, _ = next_token(model, batch(), training=True)
     wanted = tape.gradient(loss, [v.value for v in model.trainable_variables])
@@ -108,14 +112,14 @@ def test_a_repeated_step_gives_weighted_means_over_all_steps():
 
 
 REPLICAS = """
-import json, sys
+import json
+from training import quiet
+quiet.import_tensorflow()
 import keras, numpy as np, tensorflow as tf
-from kmodels import gpt
+from tests.training.test_step import network, next_token, uneven
 from training import optimizers, step, strategy
 from training.optimization import AdamW, Constant
-from training.objectives.next_token import next_token
 
-CONFIG = gpt.Config(vocab=11, context=6, depth=2, heads=2, width=8, bias=False, dropout=0.0)
 mirrored = strategy.make("mirrored", replicas=2)
 assert mirrored.num_replicas_in_sync == 2
 rng = np.random.default_rng(0)
@@ -123,17 +127,10 @@ tokens = rng.integers(0, 11, [10, 8, 7]).astype(np.int32)
 batches = tf.data.Dataset.from_tensor_slices(
     {"tokens": tokens[:, :, :-1], "targets": tokens[:, :, 1:]})
 
-def uneven(model, batch, *, training):
-    logits = model(batch["tokens"], training=training)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["targets"], logits)
-    mask = tf.cast(batch["targets"] > 4, tf.float32)
-    weight = tf.reduce_sum(mask)
-    return tf.reduce_sum(losses * mask) / weight, {"weight": weight}
-
 def trained(chosen, objective, count=10, rate=None, **options):
     keras.utils.set_random_seed(0)
     with chosen.scope():
-        model = gpt.build(CONFIG)
+        model = network()
         if rate is None:
             values = AdamW(learning_rate=1e-2, weight_decay=0.1)
             optimizer = optimizers.make(values, Constant(), 10, model)

@@ -3,6 +3,7 @@
 1,797 digits that 13 people wrote (UCI, Optical Recognition of Handwritten Digits, the test part).
 """
 
+import importlib.util
 import pathlib
 
 import numpy as np
@@ -23,13 +24,18 @@ def read(data_dir: pathlib.Path | None) -> Source:
             f"--data=digits is embedded and reads no folder, and --data-dir={data_dir} was given; "
             "--data=mnist, --data=cifar10 and --data=image_folder read folders."
         )
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    ink = np.round(found.images * (255 / 16)).astype(np.uint8)[..., None]  # from 0 to 16
-    labels = found.target.astype(np.int32)
+    rows = np.loadtxt(_file(), delimiter=",")  # 64 values from 0 to 16, and the digit
+    ink = np.round(rows[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    labels = rows[:, -1].astype(np.int32)
     return Source(
         train=Split(inputs=ink[:-HELD_OUT], labels=labels[:-HELD_OUT]),
         eval=Split(inputs=ink[-HELD_OUT:], labels=labels[-HELD_OUT:]),
         labels=tuple(str(digit) for digit in range(10)),
     )
+
+
+def _file() -> pathlib.Path:
+    """The table in the package, which is not imported: that takes as long as TensorFlow."""
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None and package.origin is not None
+    return pathlib.Path(package.origin).with_name("datasets") / "data" / "digits.csv.gz"

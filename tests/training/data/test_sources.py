@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from training.data import digits, logic, mnist
 
@@ -24,6 +25,14 @@ def test_digits_need_nothing():
     assert min(np.bincount(source.eval.labels)) > 25
     with pytest.raises(ValueError, match="reads no folder"):
         digits.read(pathlib.Path("there"))
+
+
+def test_digits_are_scikit_learns():
+    wanted, found = load_digits(), digits.read(None)
+    pictures = np.concatenate([found.train.inputs, found.eval.inputs])[..., 0]
+    labels = np.concatenate([found.train.labels, found.eval.labels])
+    np.testing.assert_array_equal(pictures, np.round(wanted.images * (255 / 16)))
+    np.testing.assert_array_equal(labels, wanted.target)
 
 
 def test_truth_tables_say_what_their_gates_say():

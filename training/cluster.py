@@ -22,7 +22,7 @@ from training.config import UserError
 PORT = 2222  # where a worker listens, unless its starter says otherwise
 SPAWNED = "KMODELS_SPAWNED"  # set in processes that `spawn` has started
 WORKERS, SUBDOMAIN = "KMODELS_WORKERS", "KMODELS_SUBDOMAIN"  # a JobSet's manifest sets them
-GRACE_SECONDS = 90  # for the others to end by themselves when one has failed
+GRACE_SECONDS = 90  # for the others to end by themselves when one has failed or the chief ended
 
 
 def describe(environment: Mapping[str, str]) -> dict[str, Any] | None:
@@ -116,7 +116,7 @@ def spawn(count: int, argv: Sequence[str]) -> int:
     """Runs the command in `count` worker processes of this machine; gives the exit status.
 
     The chief's output is this process's; the others' goes to stderr. SIGINT and SIGTERM are passed
-    on to all. When a worker fails, the others get `GRACE_SECONDS` to end.
+    on to all. When a worker fails, or the chief has ended, the others get `GRACE_SECONDS` to end.
 
     Returns:
         0 where all ended well, or else the status of the first that did not.
@@ -161,9 +161,9 @@ def wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
     first, deadline = 0, float("inf")
     while time.monotonic() < deadline:
         statuses = [process.poll() for process in running]
-        bad = [s for s in statuses if s]
-        if bad and not first:
-            first, deadline = bad[0], time.monotonic() + GRACE_SECONDS
+        first = first or next((s for s in statuses if s), 0)
+        if deadline == float("inf") and (first or statuses[0] is not None):
+            deadline = time.monotonic() + GRACE_SECONDS  # the chief has the last work
         if None not in statuses:
             break
         time.sleep(0.1)

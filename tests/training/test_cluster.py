@@ -125,6 +125,7 @@ def test_the_status_of_workers_is_that_of_the_first_to_fail(monkeypatch):
     assert status_of("import os; os.kill(os.getpid(), 9)", "") == 137
     monkeypatch.setattr(cluster, "GRACE_SECONDS", 0.1)
     assert status_of("import sys; sys.exit(3)", "import signal; signal.pause()") == 3
+    assert status_of("", "import signal; signal.pause()") == 0, "the chief's work is done"
 
 
 @pytest.mark.parametrize(

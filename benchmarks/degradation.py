@@ -50,7 +50,7 @@ class Flags:
     seeds: tuple[int, ...] = (0, 1, 2)
     pictures: int = 5000
     batch_size: int = 32
-    steps: int = 1000
+    steps: int = 600
     last: int = 100
     save: bool = True
 
@@ -83,7 +83,7 @@ def run(flags: Flags, part: pathlib.Path, preset: str, seed: int) -> Entries:
         *("--data=cifar10", f"--data-dir={part}", f"--batch-size={flags.batch_size}"),
         f"--optimizer.learning-rate={0.1 * flags.batch_size / 128}",
         *(f"--steps={flags.steps}", f"--schedule.boundaries={flags.steps * 3 // 4}"),
-        *(f"--log-every={LOG_EVERY}", f"--eval-every={flags.steps}", "--save-every=250"),
+        *(f"--log-every={LOG_EVERY}", f"--eval-every={flags.steps}", "--save-every=200"),
         *(f"--eval-batches={-(-flags.pictures // 5 // flags.batch_size)}", "--journals=csv"),
     )
 

@@ -5,6 +5,7 @@
 A process of its own, because TensorFlow's devices are fixed once it has touched them.
 """
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -45,6 +46,8 @@ def trained(name: str, chosen: Any, golden: Any, way: str) -> dict[str, Any]:
     from training import step, strategy
 
     config = golden.config_of(zoo.load(name))
+    if hasattr(config, "depth"):
+        config = dataclasses.replace(config, depth=1)  # layers of a stack are alike
     batch = golden.batch_of(name, config)
     with chosen.scope():
         learner = golden.learner_of(name, config, **options(way, name, config))

@@ -43,10 +43,7 @@ def write(
     folder: pathlib.Path, model: keras.Model, codec: Any, endpoints: Mapping[str, Endpoint]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Writes the SavedModel with warmup records; gives the Python model's answers by endpoint."""
-    answers = {}
-    for name, endpoint in endpoints.items():
-        request = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in full(endpoint).items()}
-        answers[name] = {k: v.numpy() for k, v in endpoint.function(**request).items()}
+    answers = {id(endpoint): answer(endpoint) for endpoint in endpoints.values()}
     if hasattr(model, "pack"):
         model.pack()
     functions = {id(endpoint): concrete(endpoint) for endpoint in endpoints.values()}
@@ -55,7 +52,13 @@ def write(
     tf.saved_model.save(served, str(folder), signatures=signatures)
     set_defaults(folder / "saved_model.pb", endpoints)
     write_warmup(folder, endpoints)
-    return answers
+    return {name: answers[id(endpoint)] for name, endpoint in endpoints.items()}
+
+
+def answer(endpoint: Endpoint) -> dict[str, np.ndarray]:
+    """What Python answers to the example."""
+    request = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in full(endpoint).items()}
+    return {k: v.numpy() for k, v in endpoint.function(**request).items()}
 
 
 def concrete(endpoint: Endpoint) -> Any:

@@ -263,9 +263,10 @@ def follow(process: subprocess.Popen, text: str) -> str:
 
 
 def test_control_c_saves_and_the_same_command_ends_as_if_nothing_had_been(
-    commands, no_export, trained, tiny_argv, tmp_path, same_tensors
+    commands, bare, undisturbed, tmp_path, same_tensors
 ):
-    argv = (*tiny_argv, f"--run-dir={tmp_path / 'run'}", f"--export-dir={tmp_path / 'exports'}")
+    exports = tmp_path / "exports"
+    argv = (*undisturbed.argv, f"--run-dir={tmp_path / 'run'}", f"--export-dir={exports}")
     process = subprocess.Popen(
         [sys.executable, "-m", "training.run", *argv],
         stdout=subprocess.PIPE,
@@ -283,11 +284,11 @@ def test_control_c_saves_and_the_same_command_ends_as_if_nothing_had_been(
             process.kill()
     assert "Traceback" not in rest
     assert "Stopped by SIGINT; step " in rest and "The same command goes on" in rest
-    assert not (tmp_path / "exports").exists()
-    ended = commands(*argv, before=no_export)
+    assert not exports.exists()
+    ended = commands(*argv, before=bare)
     assert ended.status == 0, ended.output
     assert "Going on from step " in ended.output
-    ends = [d / "checkpoints" / "00000040" for d in (tmp_path / "run", trained.run_dir)]
+    ends = [d / "checkpoints" / "00000040" for d in (tmp_path / "run", undisturbed.run_dir)]
     assert same_tensors(*ends)
 
 

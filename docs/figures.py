@@ -40,14 +40,19 @@ def made(record: Mapping[str, Any]) -> str:
 
 
 def compared(record: Mapping[str, Any]) -> list[str]:
-    """One sentence: what we reach, divided by what others reach in the same round."""
-    ratios = [
-        f"{shown(values['ours']['median'])} of {peer}"
-        for peer, values in record.get("ratios", {}).items()
-        if "ours" in values and peer != "ours"
-    ]
-    unit = record.get("unit", "")
-    return [f"Ours, in {unit}: {', '.join(ratios)} (median over the rounds).", ""] * bool(ratios)
+    """A sentence, or one a group: what we reach, divided by what others reach in the same round."""
+    ratios = record.get("ratios", {})
+    groups = ratios if ratios.keys() <= record.get("figures", {}).keys() else {"": ratios}
+    lines = []
+    for group, by_peer in groups.items():
+        ours = [
+            f"{shown(values['ours']['median'])} of {peer}"
+            for peer, values in by_peer.items()
+            if "ours" in values and peer != "ours"
+        ]
+        said = ", ".join(filter(None, ["Ours", group, f"in {record.get('unit', '')}"]))
+        lines += [f"{said}: {', '.join(ours)} (median over the rounds).", ""] * bool(ours)
+    return lines
 
 
 def numbers(record: Mapping[str, Any]) -> list[str]:

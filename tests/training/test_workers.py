@@ -13,9 +13,11 @@ import pytest
 
 from training import checkpoints, cluster
 
+MLP = ("--model=mlp", "--preset=tiny", "--save-every=10", "--compile=off", "--steps=100000")
 WORKER = """
 import sys
-import keras, tensorflow
+from training import quiet
+quiet.import_tensorflow()
 from training import export, run
 import training.recipes.gpt
 {bare}
@@ -156,8 +158,8 @@ def follow(process, text):
     raise AssertionError(f"{text!r} was never printed")
 
 
-def test_sigterm_to_one_worker_ends_all_at_one_step(start, tiny_argv, tmp_path):
-    argv = (*tiny_argv, "--compile=off", "--steps=100000", f"--run-dir={tmp_path / 'run'}")
+def test_sigterm_to_one_worker_ends_all_at_one_step(start, tmp_path):
+    argv = (*MLP, f"--run-dir={tmp_path / 'run'}")
     chief, other = start(0, *argv), start(1, *argv)
     follow(chief, "step 20/")
     other.send_signal(signal.SIGTERM)
@@ -167,13 +169,10 @@ def test_sigterm_to_one_worker_ends_all_at_one_step(start, tiny_argv, tmp_path):
     assert steps[0] == steps[1]
 
 
-def test_a_worker_that_dies_ends_the_others_and_the_same_command_goes_on(
-    start, tiny_argv, tmp_path
-):
+def test_a_worker_that_dies_ends_the_others_and_the_same_command_goes_on(start, tmp_path):
     run = tmp_path / "run"
-    argv = (*tiny_argv, "--compile=off", f"--run-dir={run}")
-    many = ("--steps=100000",)
-    chief, other = start(0, *argv, *many), start(1, *argv, *many)
+    argv = (*MLP, f"--run-dir={run}")
+    chief, other = start(0, *argv), start(1, *argv)
     follow(chief, "step 20/")
     other.kill()
     said = chief.communicate(timeout=cluster.GRACE_SECONDS)[0]
@@ -181,7 +180,7 @@ def test_a_worker_that_dies_ends_the_others_and_the_same_command_goes_on(
     assert "Traceback" not in said
     assert "another worker has ended" in said and "the same command goes on" in said
     step = checkpoints.everything(run / "checkpoints")[-1].name
-    ended = [start(i, *argv, *many) for i in range(2)]
+    ended = [start(i, *argv) for i in range(2)]
     follow(ended[0], f"Going on from step {int(step):,}.")
 
 
@@ -200,12 +199,14 @@ def test_spawned_workers_train_export_and_end_together(tiny_argv, tmp_path):
     assert "UNAVAILABLE" not in done.stdout
 
 
-def test_control_c_reaches_spawned_workers_once(tiny_argv, tmp_path):
+def test_control_c_reaches_spawned_workers_once(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "training.run", *tiny_argv, "--compile=off", "--steps=100000",
-         f"--run-dir={tmp_path / 'run'}", "--spawn=2"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "training.run", *MLP, f"--run-dir={tmp_path / 'run'}", "--spawn=2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     with process:
         try:
             follow(process, "step 20/")

@@ -54,13 +54,22 @@ def _ten_steps(kind: str) -> tuple[dict[str, np.ndarray], str]:
         return {} if failed else dict(np.load(out)), said
 
 
-@pytest.mark.parametrize(("kind", "way"), [("mirrored", "parts"), ("multi_worker", "plain")])
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        ("one", "plain"),
+        ("one", "parts"),
+        ("mirrored", "plain"),
+        ("mirrored", "parts"),
+        ("multi_worker", "plain"),
+    ],
+)
 @pytest.mark.parametrize("name", zoo.names())
 def test_ten_steps_are_the_same_on_any_replicas_in_parts_and_compiled(name, kind, way):
     """Clipping to a thousandth moves the weights elsewhere, so it is seen to be done."""
     wanted, given = ten_steps("one"), ten_steps(kind)
     same_as = "clipped" if way == "parts" else "plain"
-    paths = [key.split("|")[2] for key in given if key.startswith(f"{name}|{way}|")]
+    paths = [key.split("|")[2] for key in wanted if key.startswith(f"{name}|{way}|")]
     assert "losses" in paths and len(paths) > 1
     for path in paths:
         value = given[f"{name}|{way}|{path}"]

@@ -79,7 +79,7 @@ def _labelled(place: pathlib.Path) -> Source:
     names = sorted({*found["train"][1], *found["test"][1]})
     if not found["train"][0] or not found["test"][0]:
         raise ValueError(
-            f"--data-dir={place} holds neither data_batch_*.bin nor pictures in train/CLASS and "
+            f"{place} holds neither data_batch_*.bin nor pictures in train/CLASS and "
             "test/CLASS, nor a zip of these."
         )
     splits = {

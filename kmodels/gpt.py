@@ -173,6 +173,11 @@ class Attention(keras.layers.Layer):
         self.out = _linear(config.width, config, "out", stddev=_residual_stddev(config))
         self.dropout = keras.layers.Dropout(config.dropout)
 
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Makes all weights at once; Keras would trace `call` for them, once per level."""
+        self.qkv.build(shape)
+        self.out.build((*shape[:-1], self.heads * self.head_width))
+
     def project(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """[B, T, D], or [B, D] of one position -> queries, keys, values, each [B, H, T, K]."""
         if len(x.shape) == 2:
@@ -215,6 +220,11 @@ class Block(keras.layers.Layer):
         self.up = _linear(4 * config.width, config, "up")
         self.down = _linear(config.width, config, "down", stddev=_residual_stddev(config))
         self.dropout = keras.layers.Dropout(config.dropout)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        for part in (self.norm_1, self.attention, self.norm_2, self.up):
+            part.build(shape)
+        self.down.build((*shape[:-1], self.up.units))
 
     def mlp(self, x: tf.Tensor) -> tf.Tensor:
         return self.down(ops.gelu(self.up(x), approximate=self.approximate))

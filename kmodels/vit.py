@@ -167,6 +167,11 @@ class Attention(keras.layers.Layer):
         ]
         self.out = keras.layers.Dense(config.width, kernel_initializer="glorot_uniform", name="out")
 
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Makes all weights at once; Keras would trace `call` for them, once per level."""
+        for part in (*self.qkv, self.out):
+            part.build(shape)
+
     def call(self, x: tf.Tensor) -> tf.Tensor:
         def split(part: keras.layers.Dense) -> tf.Tensor:
             values = ops.reshape(part(x), (-1, ops.shape(x)[1], self.heads, self.head_width))
@@ -192,6 +197,11 @@ class Block(keras.layers.Layer):
         self.up = keras.layers.Dense(config.inner, bias_initializer=small, name="up")
         self.down = keras.layers.Dense(config.width, bias_initializer=small, name="down")
         self.dropout = keras.layers.Dropout(config.dropout)
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        for part in (self.norm_1, self.attention, self.norm_2, self.up):
+            part.build(shape)
+        self.down.build((*shape[:-1], self.up.units))
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         x = x + self.dropout(self.attention(self.norm_1(x)), training=training)

@@ -90,6 +90,19 @@ def imported(file):
 
 
 @pytest.mark.tiny
+@pytest.mark.tiny
+@each_shipped
+def test_graphs_are_traced_as_written(file):
+    """Decision 0021: AutoGraph takes longer than what it rewrites."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    decorators = {id(d) for f in functions(tree) for d in f.decorator_list}
+    calls = {id(c.func): c for c in ast.walk(tree) if isinstance(c, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "tf.function":
+            assert id(node) not in decorators, "a bare @tf.function"
+            assert "autograph" in {k.arg for k in calls[id(node)].keywords}, ast.unparse(node)
+
+
 @pytest.mark.parametrize("name", zoo.names())
 def test_papers_import_older_papers_only(name):
     year = zoo.load(name).PAPER.year

@@ -69,7 +69,7 @@ def call(endpoint: Any, request: dict[str, Any]) -> dict[str, np.ndarray]:
 
 @functools.cache
 def _traced(key: int, function: Any) -> Any:
-    return tf.function(function, reduce_retracing=True)
+    return tf.function(function, reduce_retracing=True, autograph=False)
 
 
 def traced(endpoint: Any) -> Any:

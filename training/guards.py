@@ -45,7 +45,7 @@ class Guard:
         self.above = 0
         everything = [v for variables in state.values() for v in variables]
         self.numbers = [v for v in everything if tf.as_dtype(v.dtype).is_floating]
-        self.sound = tf.function(self._sound)
+        self.sound = tf.function(self._sound, autograph=False)
 
     def train(self, step: int, logs: Mapping[str, float], *, count: int) -> None:
         """Raises Diverged where the `count` steps that ended at `step` did."""

@@ -103,9 +103,12 @@ def svg(figure: Figure) -> str:
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
-def save(figure: Figure, folder: pathlib.Path) -> None:
-    """Writes curves.png and curves.svg."""
+def save(figure: Figure, folder: pathlib.Path) -> str:
+    """Writes curves.png and curves.svg; gives the latter as `svg` does."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
+    figure.set_layout_engine("none")  # everything has its place now
+    element = svg(figure)
     write_atomically(folder / "curves.png", picture.getvalue())
-    write_atomically(folder / "curves.svg", svg(figure) + "\n")
+    write_atomically(folder / "curves.svg", element + "\n")
+    return element

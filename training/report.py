@@ -52,10 +52,10 @@ def write(folder: pathlib.Path) -> pathlib.Path:
 
     told = record.read(folder)
     figure = plots.curves(told.entries, unit=told.unit, title=told.name)
-    plots.save(figure, folder)
+    picture = plots.save(figure, folder)
     model_card.write(told)
     report = folder / "report.html"
-    write_atomically(report, page(told, plots.svg(figure)))
+    write_atomically(report, page(told, picture))
     return report
 
 

@@ -64,7 +64,7 @@ def answer(endpoint: Endpoint) -> dict[str, np.ndarray]:
 def concrete(endpoint: Endpoint) -> Any:
     """The endpoint's graph, its inputs named as they are called."""
     specs = {k: tf.TensorSpec(s.shape, s.dtype, name=k) for k, s in endpoint.inputs.items()}
-    return tf.function(endpoint.function).get_concrete_function(**specs)
+    return tf.function(endpoint.function, autograph=False).get_concrete_function(**specs)
 
 
 def full(endpoint: Endpoint) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def peak(precision: str) -> float:
     """Operations a second of one device in products of square matrices, the best of several."""
     device, size = ("GPU:0", 8192) if _gpus() else ("CPU:0", 2048)
     kind = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
-    product = tf.function(tf.matmul)
+    product = tf.function(tf.matmul, autograph=False)
     best, end = 0.0, time.perf_counter() + SECONDS
     with tf.device(device):
         small = tf.cast(tf.random.stateless_uniform([256, 256], [0, 0]), kind)

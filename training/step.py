@@ -80,13 +80,18 @@ def descend(
         _move_if_finite(move, [g / scale for g in gradients], loss_scale)
         return {**logs, "loss_scale": scale}
 
-    compute = tf.function(gradients_of, jit_compile=True) if compile else gradients_of
+    compute = compiled(gradients_of) if compile else gradients_of
     parts: list[Part] = []
     for micro_batch in _cut(batch, micro_batches):
         with tf.control_dependencies([logs["loss"] for _, logs in parts]):  # one after another
             lanes = _lanes(micro_batch) if compile and alone and not normalised else 1
             parts += [compute(lane) for lane in _cut(micro_batch, lanes)]  # all at once
-    return tf.function(update, jit_compile=True)(parts) if compile and alone else update(parts)
+    return compiled(update)(parts) if compile and alone else update(parts)
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """The function as one XLA program."""
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 def _lanes(batch: Batch) -> int:
@@ -184,12 +189,15 @@ def repeat(step: Callable[[Batch], Logs], strategy: tf.distribute.Strategy) -> A
     """
     names: list[str] = []
 
-    @tf.function
+    @tf.function(autograph=False)
     def many(iterator: Any, count: tf.Tensor) -> tf.Tensor:
-        rows = tf.TensorArray(tf.float32, size=count)
-        for i in tf.range(count):
+        def one(i: tf.Tensor, rows: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             logs = strategy.run(_weighted(step, names), args=(next(iterator),))
-            rows = rows.write(i, strategy.reduce(tf.distribute.ReduceOp.SUM, logs, axis=None))
+            logs = strategy.reduce(tf.distribute.ReduceOp.SUM, logs, axis=None)
+            return i + 1, rows.write(i, logs)
+
+        rows = tf.TensorArray(tf.float32, size=count)
+        _, rows = tf.while_loop(lambda i, _: i < count, one, (tf.constant(0), rows))
         return tf.reduce_sum(rows.stack(), axis=0)
 
     def means(iterator: Any, count: int) -> dict[str, float]:

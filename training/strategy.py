@@ -73,7 +73,7 @@ def exchange(strategy: tf.distribute.Strategy) -> Callable[[int], list[int]]:
     if count < 2:
         return lambda number: [number]
 
-    @tf.function(input_signature=[tf.TensorSpec([count], tf.int64)])
+    @tf.function(input_signature=[tf.TensorSpec([count], tf.int64)], autograph=False)
     def summed(mine: tf.Tensor) -> tf.Tensor:
         def each(mine: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
@@ -133,6 +133,7 @@ def spread(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
         local = replicas // context.num_input_pipelines
         first = context.input_pipeline_id * local
 
+        @tf.autograph.experimental.do_not_convert
         def parts(batch: dict[str, tf.Tensor]) -> tf.data.Dataset:
             def cut(x: tf.Tensor) -> tf.Tensor:
                 shape = tf.concat([[replicas, tf.shape(x)[0] // replicas], tf.shape(x)[1:]], 0)

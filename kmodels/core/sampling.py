@@ -48,13 +48,13 @@ def uniform(seeds: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
 
     A longer draw begins with the shorter one.
     """
-    return tf.map_fn(
-        lambda seed: tf.random.stateless_uniform(
-            [count], seed=tf.stack([seed, tf.zeros_like(seed)])
-        ),
-        seeds,
-        fn_output_signature=tf.TensorSpec([None], tf.float32),
-    )
+
+    @tf.autograph.experimental.do_not_convert
+    def of(seed: tf.Tensor) -> tf.Tensor:
+        pair = tf.stack([seed, tf.zeros_like(seed)])
+        return tf.random.stateless_uniform([count], seed=pair)
+
+    return tf.map_fn(of, seeds, fn_output_signature=tf.TensorSpec([None], tf.float32))
 
 
 def log_prob(logits: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:

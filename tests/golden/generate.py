@@ -124,7 +124,7 @@ def learner_of(
 
 def losses(learner: Any, batch: dict[str, tf.Tensor], steps: int = STEPS) -> Iterator[float]:
     """The training loss of each step, all on the same batch."""
-    step = tf.function(learner.train_step)
+    step = tf.function(learner.train_step, autograph=False)
     for _ in range(steps):
         yield float(step(batch)["loss"])
 

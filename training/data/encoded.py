@@ -53,6 +53,7 @@ class Encoded:
         count = len(self.numbers)
         chosen = np.random.default_rng(0).choice(count, min(count, SAMPLE), replace=False)
 
+        @tf.autograph.experimental.do_not_convert
         def of(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             picture = images.coloured(self.read(place), channels)
             pixels = tf.reshape(tf.cast(picture, tf.float32), (-1, channels))
@@ -93,7 +94,12 @@ class Encoded:
     def fault(self) -> str | None:
         good = 0
         places = tf.data.Dataset.range(len(self.numbers))
-        sizes = places.map(lambda place: tf.size(self.read(place)), tf.data.AUTOTUNE)
+
+        @tf.autograph.experimental.do_not_convert
+        def size(place: tf.Tensor) -> tf.Tensor:
+            return tf.size(self.read(place))
+
+        sizes = places.map(size, tf.data.AUTOTUNE)
         try:
             for _ in sizes:
                 good += 1

@@ -216,11 +216,14 @@ class Examples:
         def places(rows: tf.Tensor) -> tf.Tensor:
             return order.shuffled(rows, count, seeds) if train else rows % count
 
-        def one(row: tf.Tensor, each: Each) -> tf.Tensor:
+        @tf.autograph.experimental.do_not_convert
+        def one(row: tf.Tensor) -> tf.Tensor:
+            assert each is not None
             at = tf.stack([tf.constant(seeds[0], tf.int64), row])
             place = places(row[None])[0]
             return each(part.read(place), tf.random.experimental.stateless_fold_in(at, EACH))
 
+        @tf.autograph.experimental.do_not_convert
         def batch(step: tf.Tensor, inputs: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
             rows = step * batch_size + tf.range(batch_size, dtype=tf.int64)
             there = places(rows)
@@ -239,9 +242,7 @@ class Examples:
             ready = tf.data.Dataset.range(start, last).map(batch, tf.data.AUTOTUNE)
         else:
             rows = tf.data.Dataset.range(start * batch_size, last * batch_size)
-            drawn = rows.map(functools.partial(one, each=each), tf.data.AUTOTUNE).batch(
-                batch_size, drop_remainder=True
-            )
+            drawn = rows.map(one, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
             ready = drawn.enumerate(start).map(batch, tf.data.AUTOTUNE)
         return ready.prefetch(tf.data.AUTOTUNE).with_options(options)
 

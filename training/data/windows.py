@@ -61,6 +61,7 @@ class TokenWindows:
         stream = tf.constant(getattr(self, split), tf.int32)
         steps = max(1, min(64, GROUP // (batch_size * (self.context + 1))))  # per call
 
+        @tf.autograph.experimental.do_not_convert
         def group(first: tf.Tensor) -> dict[str, tf.Tensor]:
             rows = first * batch_size + tf.range(steps * batch_size, dtype=tf.int64)
             windows = _windows(stream, rows, seeds, self.context)

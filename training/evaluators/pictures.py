@@ -4,7 +4,7 @@ import io
 import pathlib
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -39,7 +39,7 @@ def mistakes(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
     count = min(MOST, len(data.source.eval.labels))
     names = codec.labels
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def probabilities(seen: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(classifying.main(model(seen, training=False)))
 
@@ -108,24 +108,34 @@ def sheet(pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
     """uint8 [H, W, 3] of pictures uint8 [n, h, w, C] side by side with a caption each."""
     columns = min(8, len(pictures))
     rows = -(-len(pictures) // columns)
+    side, wide = 1.0, 1.2  # of a picture and of its place, inches
+    tall = 1.45 if any(captions) else wide
+    width, height = columns * wide, rows * tall
 
     def paint(figure: Any) -> None:
         for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-            axis = figure.add_subplot(rows, columns, i + 1)
+            row, column = divmod(i, columns)
+            left, bottom = column * wide + (wide - side) / 2, (rows - 1 - row) * tall + 0.05
+            axis = figure.add_axes(np.divide((left, bottom, side, side), (width, height) * 2))
             colours = picture if picture.shape[-1] == 3 else picture[..., 0]
             axis.imshow(colours, cmap="gray", interpolation="nearest")
-            axis.set_title(caption, fontsize=7)
+            axis.set_title(caption, fontsize=7, pad=2)
             axis.set_axis_off()
 
-    tall = 1.3 if any(captions) else 0.9
-    return drawn(paint, width=1.1 * columns, height=tall * rows)
+    return drawn(paint, width=width, height=height, layout=None)
 
 
-def drawn(paint: Callable[[Any], None], *, width: float, height: float) -> np.ndarray:
+def drawn(
+    paint: Callable[[Any], None],
+    *,
+    width: float,
+    height: float,
+    layout: Literal["constrained"] | None = "constrained",
+) -> np.ndarray:
     """uint8 [H, W, 3] of what is painted on a figure of so many inches."""
     import matplotlib.figure
 
-    figure = matplotlib.figure.Figure(figsize=(width, height), dpi=100, layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(width, height), dpi=100, layout=layout)
     paint(figure)
     file = io.BytesIO()
     figure.savefig(file, format="png")

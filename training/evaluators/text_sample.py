@@ -18,7 +18,7 @@ def make(
 
     The graph is traced at the first call; later ones read the weights as they then are.
     """
-    generate = tf.function(endpoint.function, input_signature=None)
+    generate = tf.function(endpoint.function, autograph=False)
     defaults = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in endpoint.defaults.items()}
     defaults["max_new_tokens"] = tf.constant([new_tokens])
     defaults["temperature"] = tf.constant([0.8])

@@ -11,7 +11,7 @@ from training.averages import Average
 from training.config import Run
 from training.loss_scale import LossScale
 from training.schedules import Rate
-from training.step import Batch, Logs, Objective, descend
+from training.step import Batch, Logs, Objective, compiled, descend
 
 
 @dataclasses.dataclass
@@ -48,7 +48,7 @@ class Gradient:
             loss, logs = self.objective(self.model, batch, training=False)
             return {"loss": loss, **logs}
 
-        return tf.function(forward, jit_compile=True)(batch) if self.compile else forward(batch)
+        return compiled(forward)(batch) if self.compile else forward(batch)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         return self.average.swapped() if self.average else contextlib.nullcontext()

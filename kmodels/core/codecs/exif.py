@@ -50,6 +50,7 @@ def _noted(content: tf.Tensor) -> tf.Tensor:
     directory = tiff + number(tiff + 4, 4, little)
     entries = tf.minimum(number(directory, 2, little), 64)
 
+    @tf.autograph.experimental.do_not_convert
     def noted(i: tf.Tensor) -> tf.Tensor:
         entry = directory + 2 + 12 * i
         is_orientation = tf.equal(number(entry, 2, little), 0x0112)

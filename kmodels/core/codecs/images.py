@@ -86,6 +86,7 @@ class Images:
                 large; the message names its row, counted from 0.
         """
 
+        @tf.autograph.experimental.do_not_convert
         def one(row_and_content: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
             row, content = row_and_content
             about = tf.strings.format("image {}", row)

@@ -34,7 +34,7 @@ class Cycle:
 def concrete(endpoint: Any) -> Any:
     """The endpoint as an export would trace it; call it with all or some of its inputs."""
     specs = {k: tf.TensorSpec(s.shape, s.dtype, name=k) for k, s in endpoint.inputs.items()}
-    function = tf.function(endpoint.function).get_concrete_function(**specs)
+    function = tf.function(endpoint.function, autograph=False).get_concrete_function(**specs)
 
     def ask(**request: Any) -> dict[str, Any]:
         whole = {**endpoint.defaults, **request}

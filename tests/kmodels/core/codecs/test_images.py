@@ -30,7 +30,9 @@ def codec(**changes):
 
 
 def pixels(content):
-    return tf.function(picture)(tf.constant(content), tf.constant("image 0")).numpy()
+    return tf.function(picture, autograph=False)(
+        tf.constant(content), tf.constant("image 0")
+    ).numpy()
 
 
 def by_pillow(content):
@@ -120,7 +122,7 @@ BAD = {
 @pytest.mark.parametrize(("content", "words"), BAD.values(), ids=BAD)
 def test_what_is_no_usable_picture_is_refused_by_its_row(content, words):
     good = encoded(SMOOTH)
-    read = tf.function(codec().read)
+    read = tf.function(codec().read, autograph=False)
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"image 1 {words}"):
         read(tf.constant([good, content, good]))
 
@@ -137,7 +139,7 @@ def test_sides_are_resized_whole_or_their_middle_is_cut_out():
 
 def test_a_picture_alone_is_the_picture_in_a_batch():
     contents = [encoded(SMOOTH), encoded(SMOOTH[:, :24], "JPEG"), encoded(SMOOTH[:7])]
-    read = tf.function(codec().read)
+    read = tf.function(codec().read, autograph=False)
     together = read(tf.constant(contents)).numpy()
     for row, content in enumerate(contents):
         assert np.array_equal(read(tf.constant([content])).numpy()[0], together[row])

@@ -10,6 +10,8 @@ import importlib
 import json
 import os
 import pathlib
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -35,6 +37,9 @@ import training.model_card, training.plots, training.report
 
 for line in sys.stdin:
     job = json.loads(line)
+    if "over" in job:
+        print(os.waitstatus_to_exitcode(os.waitpid(job["over"], 0)[1]), flush=True)
+        continue
     child = os.fork()
     if child == 0:
         out = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -55,7 +60,7 @@ for line in sys.stdin:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    print(child, flush=True)
 """
 
 
@@ -72,11 +77,39 @@ class Ended:
     output: str
 
 
+class Begun:
+    """A command that runs in a forked process; what it prints can be read line by line."""
+
+    def __init__(self, pid: int, pipe: pathlib.Path, ask: Callable[[Any], int]) -> None:
+        self.pid, self._ask = pid, ask
+        self.stdout = pipe.open(encoding="utf-8")
+        self.status: int | None = None
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def end(self, timeout: float = 240) -> Ended:
+        """Waits for its end; gives what of its output was not read before."""
+        descriptor = os.pidfd_open(self.pid)
+        over, _, _ = select.select([descriptor], [], [], timeout)
+        os.close(descriptor)
+        assert over, f"it still runs after {timeout} seconds"
+        self.status = self._ask({"over": self.pid})
+        return Ended(self.status, self.stdout.read())
+
+    def close(self) -> None:
+        """Ends it if it still runs."""
+        if self.status is None:
+            self.signal(signal.SIGKILL)
+            self._ask({"over": self.pid})
+        self.stdout.close()
+
+
 class Commands:
     """Runs `training`'s commands in processes forked from one that has its imports done."""
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self.output = folder / "output.txt"
+        self.folder, self.begun = folder, 0
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error::ResourceWarning", "-c", FORKING],
             stdin=subprocess.PIPE,
@@ -95,18 +128,27 @@ class Commands:
             before: Python that the new process runs first, where it can reach `training`'s
                 modules by name: faults are put there.
         """
-        job = {
-            "argv": argv,
-            "module": module,
-            "before": before,
-            "environment": environment,
-            "output": str(self.output),
-        }
+        output = self.folder / "output.txt"
+        pid = self._fork(output, argv, module, before, environment)
+        return Ended(self._ask({"over": pid}), output.read_text(encoding="utf-8"))
+
+    def begin(self, *argv: str, module: str = "run", before: str = "", **environment: str) -> Begun:
+        """As a call, but does not wait; who begins a command ends or closes it."""
+        self.begun += 1
+        pipe = self.folder / f"pipe-{self.begun}"
+        os.mkfifo(pipe)
+        return Begun(self._fork(pipe, argv, module, before, environment), pipe, self._ask)
+
+    def _fork(self, output: pathlib.Path, argv: Any, module: str, before: str, more: Any) -> int:
+        job = {"argv": argv, "module": module, "before": before, "environment": more}
+        return self._ask({**job, "output": str(output)})
+
+    def _ask(self, job: Any) -> int:
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
-        status = self.process.stdout.readline()
-        assert status, "the forking process died"
-        return Ended(int(status), self.output.read_text(encoding="utf-8"))
+        answer = self.process.stdout.readline()
+        assert answer, "the forking process died"
+        return int(answer)
 
     def close(self) -> None:
         self.process.stdin.close()

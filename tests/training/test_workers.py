@@ -14,15 +14,6 @@ import pytest
 from training import checkpoints, cluster
 
 MLP = ("--model=mlp", "--preset=tiny", "--save-every=10", "--compile=off", "--steps=100000")
-WORKER = """
-import sys
-from training import quiet
-quiet.import_tensorflow()
-from training import export, run
-import training.recipes.gpt
-{bare}
-sys.exit(run.main(sys.argv[1:]))
-"""
 
 
 @pytest.fixture
@@ -31,37 +22,18 @@ def addresses():
 
 
 @pytest.fixture
-def refused_by(refused):
-    """Checks that a worker ended as a user's error should; gives what it said."""
-
-    def check(worker):
-        said = worker.communicate(timeout=240)[0]
-        return refused(SimpleNamespace(status=worker.returncode, output=said))
-
-    return check
-
-
-@pytest.fixture
-def start(bare, addresses):
+def start(commands, bare, addresses):
     """Starts worker `index` of a cluster; ends what the test leaves running."""
     running = []
 
     def begin(index, *argv, before=""):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WORKER.format(bare=bare + before), *argv],
-            env={**os.environ, "TF_CONFIG": json.dumps(cluster.task(addresses, index))},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        running.append(process)
-        return process
+        described = json.dumps(cluster.task(addresses, index))
+        running.append(commands.begin(*argv, before=bare + before, TF_CONFIG=described))
+        return running[-1]
 
     yield begin
-    for process in running:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    for worker in running:
+        worker.close()
 
 
 def losses(folder):
@@ -81,8 +53,9 @@ def test_two_workers_train_as_one_process_and_only_the_chief_writes(
     assert ended.status == 0, ended.output
     both = tmp_path / "both"
     workers = [start(i, *argv, "--strategy=multi_worker", f"--run-dir={both}") for i in range(2)]
-    said = [worker.communicate(timeout=240)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], "".join(said)
+    ended = [worker.end() for worker in workers]
+    said = [worker.output for worker in ended]
+    assert [worker.status for worker in ended] == [0, 0], "".join(said)
     assert "2 replica(s)" in said[0]
     assert not re.search(r"^step ", said[1], re.M), "the second worker has nothing to say"
     one, two = losses(alone), losses(both)
@@ -113,8 +86,8 @@ def test_two_workers_in_float16_skip_average_and_lower_the_rate_as_one_process(
     assert ended.status == 0, ended.output
     argv = (*argv, "--strategy=multi_worker", f"--run-dir={folders[1]}")
     workers = [start(i, *argv, before=OVERFLOWING) for i in range(2)]
-    said = [worker.communicate(timeout=200)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], "".join(said)
+    ended = [worker.end() for worker in workers]
+    assert [worker.status for worker in ended] == [0, 0], ended
     one, two = (checkpoints.read(f / "checkpoints" / "00000030")[1] for f in folders)
     assert one.keys() == two.keys()
     for tensors in (one, two):
@@ -125,19 +98,19 @@ def test_two_workers_in_float16_skip_average_and_lower_the_rate_as_one_process(
         assert abs(value - checkpoints.model_weights(two)[name]).max() <= 1e-2, name
 
 
-def test_a_worker_with_other_flags_stops_all(start, tiny_argv, refused_by, tmp_path):
+def test_a_worker_with_other_flags_stops_all(start, tiny_argv, refused, tmp_path):
     argv = (*tiny_argv, "--strategy=multi_worker", f"--run-dir={tmp_path / 'run'}")
     workers = [start(0, *argv), start(1, *argv, "--seed=5")]
     for worker in workers:
-        said = refused_by(worker)
+        said = refused(worker.end())
         assert "Worker 1 of 2 has other flags, other data or other code than worker 0" in said
     assert not (tmp_path / "run").exists()
 
 
-def test_a_port_in_use_is_refused(start, tiny_argv, refused_by, tmp_path, addresses):
+def test_a_port_in_use_is_refused(start, tiny_argv, refused, tmp_path, addresses):
     host, _, port = addresses[0].rpartition(":")
     with socket.create_server((host, int(port))):
-        said = refused_by(start(0, *tiny_argv, f"--run-dir={tmp_path / 'run'}"))
+        said = refused(start(0, *tiny_argv, f"--run-dir={tmp_path / 'run'}").end())
     assert f"Port {port} of this worker" in said and "is in use" in said
 
 
@@ -145,8 +118,8 @@ def test_a_port_in_use_is_refused(start, tiny_argv, refused_by, tmp_path, addres
 def test_a_worker_that_waits_for_the_others_can_be_ended(start, tiny_argv, tmp_path, number):
     worker = start(0, *tiny_argv, f"--run-dir={tmp_path / 'run'}")
     follow(worker, "it begins when all have started")
-    worker.send_signal(number)
-    assert worker.wait(30) == -number
+    worker.signal(number)
+    assert worker.end(30).status == -number
     assert not (tmp_path / "run").exists()
 
 
@@ -162,10 +135,10 @@ def test_sigterm_to_one_worker_ends_all_at_one_step(start, tmp_path):
     argv = (*MLP, f"--run-dir={tmp_path / 'run'}")
     chief, other = start(0, *argv), start(1, *argv)
     follow(chief, "step 20/")
-    other.send_signal(signal.SIGTERM)
-    said = [worker.communicate(timeout=240)[0] for worker in (chief, other)]
-    assert [chief.returncode, other.returncode] == [143, 143], "".join(said)
-    steps = [re.search(r"Stopped by SIGTERM; step ([\d,]+)", text)[1] for text in said]
+    other.signal(signal.SIGTERM)
+    ended = [worker.end() for worker in (chief, other)]
+    assert [worker.status for worker in ended] == [143, 143], ended
+    steps = [re.search(r"Stopped by SIGTERM; step ([\d,]+)", w.output)[1] for w in ended]
     assert steps[0] == steps[1]
 
 
@@ -174,14 +147,15 @@ def test_a_worker_that_dies_ends_the_others_and_the_same_command_goes_on(start, 
     argv = (*MLP, f"--run-dir={run}")
     chief, other = start(0, *argv), start(1, *argv)
     follow(chief, "step 20/")
-    other.kill()
-    said = chief.communicate(timeout=cluster.GRACE_SECONDS)[0]
-    assert chief.returncode == 1, said
-    assert "Traceback" not in said
-    assert "another worker has ended" in said and "the same command goes on" in said
+    other.signal(signal.SIGKILL)
+    ended = chief.end(cluster.GRACE_SECONDS)
+    assert ended.status == 1, ended.output
+    assert "Traceback" not in ended.output
+    assert "another worker has ended" in ended.output
+    assert "the same command goes on" in ended.output
     step = checkpoints.everything(run / "checkpoints")[-1].name
-    ended = [start(i, *argv) for i in range(2)]
-    follow(ended[0], f"Going on from step {int(step):,}.")
+    again = [start(i, *argv) for i in range(2)]
+    follow(again[0], f"Going on from step {int(step):,}.")
 
 
 def test_spawned_workers_are_refused_as_one_command(tiny_argv, refused, tmp_path):

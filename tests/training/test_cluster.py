@@ -2,7 +2,9 @@
 
 import json
 import os
+import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -98,9 +100,18 @@ def test_a_malformed_jobset_is_refused(change, words):
         cluster.describe(environment)
 
 
-def test_the_fingerprint_is_of_the_run_and_the_source():
-    assert cluster.fingerprint("a") == cluster.fingerprint("a") != cluster.fingerprint("b")
-    assert 0 <= cluster.fingerprint("a") < 2**56
+def test_the_fingerprint_is_of_the_run_and_the_source(monkeypatch, tmp_path):
+    here = cluster.fingerprint("a")
+    assert here == cluster.fingerprint("a") != cluster.fingerprint("b")
+    assert 0 <= here < 2**56
+    source = pathlib.Path(cluster.__file__).parents[1]
+    for package in ("kmodels", "training"):
+        shutil.copytree(source / package, tmp_path / package)
+    monkeypatch.setattr(cluster, "__file__", str(tmp_path / "training" / "cluster.py"))
+    assert cluster.fingerprint("a") == here, "the place does not count"
+    with (tmp_path / "kmodels" / "gpt.py").open("a") as file:
+        file.write("# of another version\n")
+    assert cluster.fingerprint("a") != here
 
 
 def test_a_port_in_use_is_seen():

@@ -5,7 +5,7 @@
 The question of He et al. 2015, figure 6, at a budget for two cores: plain and residual networks of
 20 and 56 layers, the paper's optimizer, shifts and mirroring, but few pictures and few steps of
 small batches. The rate is the one that the paper begins its deepest network with, 0.01 for batches
-of 128, and as much smaller as these are; it is cut to a tenth once. It was chosen after trials: with
+of 128, as much smaller as these are, and cut to a tenth once. It was chosen after trials: with
 0.1, as the paper trains the others, ResNet-56 was still behind ResNet-20 after a thousand steps.
 Only the ordering is claimed, of the training error: the mean over the last steps, each batch as it
 came, changed pictures and all. Runs stay in `--runs-dir`; the same command goes on where it was

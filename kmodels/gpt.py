@@ -17,6 +17,7 @@ Shapes: B batch, T positions, C context, D width, H heads, K width of a head, V 
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any, Literal
 
@@ -24,9 +25,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kmodels.core import checks, decoding
+from kmodels.core import checks, decoding, linear
 from kmodels.core.codecs.text import TextCodec
-from kmodels.core.linear import Linear
+from kmodels.core.normalisation import LayerNormalization
 from kmodels.core.paper import Citation, Endpoint
 
 PAPER = Citation(
@@ -129,8 +130,8 @@ PRESETS = {
 }
 
 
-def _linear(units: int, config: Config, name: str, *, stddev: float = 0.02) -> Linear:
-    return Linear(
+def _linear(units: int, config: Config, name: str, *, stddev: float = 0.02) -> keras.layers.Dense:
+    return keras.layers.Dense(
         units,
         use_bias=config.bias,
         kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
@@ -143,12 +144,12 @@ def _residual_stddev(config: Config) -> float:
     return 0.02 / math.sqrt(2 * config.depth) if config.norm == "pre" else 0.02
 
 
-def _norm(config: Config, name: str) -> keras.layers.LayerNormalization:
-    return keras.layers.LayerNormalization(epsilon=1e-5, center=config.bias, name=name)
+def _norm(config: Config, name: str) -> LayerNormalization:
+    return LayerNormalization(epsilon=1e-5, center=config.bias, name=name)
 
 
-def visible(queries: tf.Tensor, keys: tf.Tensor, band: int | None) -> tf.Tensor:
-    """Which keys a query may see: its own position and the past, at most `band` of them.
+def hidden(queries: tf.Tensor, keys: tf.Tensor, band: int | None) -> tf.Tensor:
+    """What is added to scores so that a query sees its own position and the past alone.
 
     Args:
         queries: int [..., Tq, 1], positions.
@@ -156,57 +157,66 @@ def visible(queries: tf.Tensor, keys: tf.Tensor, band: int | None) -> tf.Tensor:
         band: How many latest positions are visible; None is all.
 
     Returns:
-        bool [..., Tq, Tk].
+        float32 [..., Tq, Tk], 0 where a key is visible and -1e9 elsewhere.
     """
-    past = keys <= queries
-    return past if band is None else ops.logical_and(past, keys > queries - band)
+    seen = keys <= queries
+    seen = seen if band is None else ops.logical_and(seen, keys > queries - band)
+    return tf.where(seen, 0.0, -1e9)
 
 
 class Attention(keras.layers.Layer):
-    """Masked multi-head self-attention (GPT-1, section 3.1)."""
+    """Masked multi-head self-attention (GPT-1, section 3.1).
+
+    Its heads are one part, or two whose outputs add up once the layer is laid out for answering;
+    h is the number of heads in a part.
+    """
 
     def __init__(self, config: Config, *, band: int | None, name: str) -> None:
         super().__init__(name=name)
-        self.heads, self.band = config.heads, band
-        self.head_width = config.inner // config.heads
+        self.band, self.head_width = band, config.inner // config.heads
         self.qkv = _linear(3 * config.inner, config, "qkv")
         self.out = _linear(config.width, config, "out", stddev=_residual_stddev(config))
+        self.parts: list[Any] = [(self.qkv, self.out)]
         self.dropout = keras.layers.Dropout(config.dropout)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Makes all weights at once; Keras would trace `call` for them, once per level."""
         self.qkv.build(shape)
-        self.out.build((*shape[:-1], self.heads * self.head_width))
+        self.out.build((*shape[:-1], self.qkv.units // 3))
 
-    def project(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """[B, T, D], or [B, D] of one position -> queries, keys, values, each [B, H, T, K]."""
+    def split(self, x: tf.Tensor) -> list[tf.Tensor]:
+        """[B, T, 3hK], or [B, 3hK] of one position -> queries, keys, values, each [B, h, T, K]."""
+        shape = 3, x.shape[-1] // (3 * self.head_width)
         if len(x.shape) == 2:
-            parts = ops.reshape(self.qkv(x), (-1, 3, self.heads, 1, self.head_width))
-            return parts[:, 0], parts[:, 1], parts[:, 2]
-        parts = ops.reshape(self.qkv(x), (-1, ops.shape(x)[1], 3, self.heads, self.head_width))
-        parts = ops.transpose(parts, (2, 0, 3, 1, 4))
-        return parts[0], parts[1], parts[2]
+            x = tf.reshape(x, (x.shape[0] or -1, *shape, 1, self.head_width))
+            return list(tf.unstack(x, axis=1))
+        x = ops.reshape(x, (-1, ops.shape(x)[1], *shape, self.head_width))
+        return list(tf.unstack(ops.transpose(x, (2, 0, 3, 1, 4))))
 
     def attend(
-        self, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, seen: tf.Tensor, *, training: bool = False
+        self, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor, *, training: bool = False
     ) -> tf.Tensor:
-        """Weighs values by softmax(q k / sqrt(K)) where `seen` [..., Tq, Tk]; [B, H, Tq, K]."""
-        scores = tf.matmul(q * (1 / math.sqrt(self.head_width)), k, transpose_b=True)
-        scores = tf.where(seen, ops.cast(scores, "float32"), -1e9)
-        weights = ops.cast(tf.nn.softmax(scores), v.dtype)
-        return tf.matmul(self.dropout(weights, training=training), v)
+        """Weighs values by softmax(q k / sqrt(K) + mask), mask [..., Tq, Tk]; [B, h, Tq, K]."""
+        product, softmax = linear.kernels(q)
+        scores = product(q * (1 / math.sqrt(self.head_width)), k, transpose_b=True)
+        weights = ops.cast(softmax(ops.cast(scores, "float32") + mask), v.dtype)
+        return product(self.dropout(weights, training=training), v)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        q, k, v = self.project(x)
         at = ops.arange(ops.shape(x)[1])
-        seen = visible(at[:, None], at[None], self.band)
-        return self.merge(self.attend(q, k, v, seen, training=training))
+        mask = hidden(at[:, None], at[None], self.band)
+
+        def part(qkv: Any, out: Any) -> tf.Tensor:
+            q, k, v = self.split(qkv(x))
+            return out(self.merge(self.attend(q, k, v, mask, training=training)))
+
+        return tf.add_n([part(*maps) for maps in self.parts])
 
     def merge(self, mixed: tf.Tensor) -> tf.Tensor:
-        """Heads [B, H, T, K] to [B, T, D]."""
+        """Heads [B, h, T, K] to [B, T, hK]."""
+        width = mixed.shape[1] * self.head_width
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        inner = self.heads * self.head_width
-        return self.out(ops.reshape(mixed, (-1, ops.shape(mixed)[1], inner)))
+        return ops.reshape(mixed, (-1, ops.shape(mixed)[1], width))
 
 
 class Block(keras.layers.Layer):
@@ -219,6 +229,7 @@ class Block(keras.layers.Layer):
         self.attention = Attention(config, band=band, name="attention")
         self.up = _linear(4 * config.width, config, "up")
         self.down = _linear(config.width, config, "down", stddev=_residual_stddev(config))
+        self.parts: list[Any] = [(self.up, self.down)]  # of the MLP, as in Attention
         self.dropout = keras.layers.Dropout(config.dropout)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
@@ -226,8 +237,17 @@ class Block(keras.layers.Layer):
             part.build(shape)
         self.down.build((*shape[:-1], self.up.units))
 
+    def pack(self) -> None:
+        """Lays all linear maps out for answering; training goes on elsewhere."""
+        part = self.attention
+        part.parts = linear.halves(part.qkv, part.out, groups=3, unit=part.head_width)
+        self.parts = linear.halves(self.up, self.down)
+
     def mlp(self, x: tf.Tensor) -> tf.Tensor:
-        return self.down(ops.gelu(self.up(x), approximate=self.approximate))
+        def part(up: Any, down: Any) -> tf.Tensor:
+            return down(ops.gelu(up(x), approximate=self.approximate))
+
+        return tf.add_n([part(*maps) for maps in self.parts])
 
     def around(self, x: tf.Tensor, attention: Any, *, training: bool = False) -> tf.Tensor:
         """The block with `attention`, a function of [..., D], in the place of its own."""
@@ -282,20 +302,17 @@ class GPT(keras.Model):
         return self.head(x)
 
     def pack(self) -> None:
-        """Lays all linear maps out for answering; training goes on elsewhere."""
+        """`Block.pack` of all blocks."""
         for block in self.blocks:
-            for part in (block.attention.qkv, block.attention.out, block.up, block.down):
-                part.pack()
+            block.pack()
 
     def last_head(self, x: tf.Tensor) -> tf.Tensor:
         """`head` of [B, D], in the way that is fastest for few rows (decision 0008)."""
         x = tf.cast(x if self.norm is None else self.norm(x), tf.float32)
         table = tf.convert_to_tensor(self.tokens.embeddings.value)
-        return tf.cond(
-            tf.shape(x)[0] == 1,
-            lambda: tf.transpose(tf.matmul(table, x, transpose_b=True)),
-            lambda: tf.einsum("vd,bd->bv", table, x),
-        )
+        if x.shape[0] == 1:
+            return tf.matmul(x, table, transpose_b=True)
+        return tf.einsum("vd,bd->bv", table, x)
 
     def prefill(
         self, tokens: tf.Tensor, lengths: tf.Tensor, room: tf.Tensor
@@ -308,50 +325,51 @@ class GPT(keras.Model):
             room: int32, R in [T, C]: how many positions the cache is to hold.
 
         Returns:
-            Logits of the next token [B, V], and keys and values by layer, each [B, H, R, K].
+            Logits of the next token [B, V], and keys and values by layer and part, each
+            [B, h, R, K].
         """
         x = self.tokens(tokens) + self.positions(ops.arange(ops.shape(tokens)[1]))
         at = ops.arange(ops.shape(tokens)[1])
         grow = [[0, 0], [0, 0], [0, room - ops.shape(tokens)[1]], [0, 0]]
-        cache = []
+        cache: decoding.Cache = []
+
+        def attention(y: tf.Tensor, layer: Attention) -> tf.Tensor:
+            mask, parts = hidden(at[:, None], at[None], layer.band), []
+            for qkv, out in layer.parts:
+                q, k, v = layer.split(qkv(y))
+                cache.append((tf.pad(k, grow), tf.pad(v, grow)))
+                parts.append(out(layer.merge(layer.attend(q, k, v, mask))))
+            return tf.add_n(parts)
 
         for block in self.blocks:
-
-            def attention(y: tf.Tensor, part: Attention = block.attention) -> tf.Tensor:
-                q, k, v = part.project(y)
-                cache.append((tf.pad(k, grow), tf.pad(v, grow)))
-                return part.merge(part.attend(q, k, v, visible(at[:, None], at[None], part.band)))
-
-            x = block.around(x, attention)
-        last = tf.gather(x, lengths - 1, batch_dims=1)
-        return self.last_head(last), cache
+            x = block.around(x, functools.partial(attention, layer=block.attention))
+        return self.last_head(tf.gather(x, lengths - 1, batch_dims=1)), cache
 
     def step(
         self, token: tf.Tensor, position: tf.Tensor, cache: decoding.Cache
     ) -> tuple[tf.Tensor, decoding.Cache]:
         """Reads one more token a row: int32 [B] at positions [B] in [0, R); as `prefill`."""
         x = self.tokens(token) + self.positions(position)  # [B, D]
-        at = ops.arange(ops.shape(cache[0][0])[2])[None, None, None]
         here = position[:, None, None, None]
-        slots = decoding.slots(cache[0][0], position)
-        seen = {band: visible(here, at, band) for band in {None, self.config.band}}
-        new = []
+        at = ops.arange(ops.shape(cache[0][0])[2])
+        masks = {band: hidden(here, at, band) for band in {None, self.config.band}}
+        one_layer = cache[: len(cache) // len(self.blocks)]
+        slots = [decoding.slots(keys, position) for keys, _ in one_layer]
+        old, new = iter(cache), []
 
-        for block, (keys, values) in zip(self.blocks, cache, strict=True):
+        def attention(y: tf.Tensor, layer: Attention) -> tf.Tensor:
+            parts = []
+            for (qkv, out), slot in zip(layer.parts, slots, strict=True):
+                q, k, v = layer.split(qkv(y))
+                keys, values = next(old)
+                new.append((decoding.put(keys, k, slot), decoding.put(values, v, slot)))
+                mixed = layer.attend(q, *new[-1], masks[layer.band])  # [B, h, 1, K]
+                shape = token.shape[0] or -1, q.shape[1] * layer.head_width
+                parts.append(out(tf.reshape(mixed, shape)))
+            return tf.add_n(parts)
 
-            def attention(
-                y: tf.Tensor,
-                part: Attention = block.attention,
-                keys: tf.Tensor = keys,
-                values: tf.Tensor = values,
-            ) -> tf.Tensor:
-                q, k, v = part.project(y)
-                k, v = decoding.put(keys, k, slots), decoding.put(values, v, slots)
-                new.append((k, v))
-                mixed = part.attend(q, k, v, seen[part.band])  # [B, H, 1, K]
-                return part.out(ops.reshape(mixed, (-1, self.config.inner)))
-
-            x = block.around(x, attention)
+        for block in self.blocks:
+            x = block.around(x, functools.partial(attention, layer=block.attention))
         return self.last_head(x), new
 
 

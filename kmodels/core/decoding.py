@@ -34,9 +34,9 @@ class Decoder(Protocol):
         self, tokens: tf.Tensor, lengths: tf.Tensor, room: tf.Tensor
     ) -> tuple[tf.Tensor, Cache]: ...
 
-    def step(
-        self, token: tf.Tensor, position: tf.Tensor, cache: Cache
-    ) -> tuple[tf.Tensor, Cache]: ...
+    def step(self, token: tf.Tensor, position: tf.Tensor, cache: Cache) -> tuple[tf.Tensor, Cache]:
+        """One token a row, int32 [B]; [1], with B known, where one row is asked for on a CPU."""
+        ...
 
 
 def slots(cache: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
@@ -195,7 +195,8 @@ def _generate(
 ) -> dict[str, tf.Tensor]:
     """Two loops: one reads all windows, the other, inside, adds tokens until a window moves.
 
-    `prompt` is int32 [B, P], right-padded; `lengths` int32 [B].
+    The inner one is there twice: for one row, and for any number. `prompt` is int32 [B, P],
+    right-padded; `lengths` int32 [B].
     """
     batch, longest = tf.shape(prompt)[0], tf.shape(prompt)[1]
     most = tf.reduce_max(options["max_new_tokens"])
@@ -242,16 +243,31 @@ def _generate(
         moved = window_start(count, context) > window_start(count - 1, context)
         return going_on(turn, state) & ~tf.reduce_any(moved & ~state["done"])
 
-    def one_more(turn: tf.Tensor, state: State, cache: Cache) -> tuple[tf.Tensor, State, Cache]:
-        count = lengths + turn
-        position = count - 1 - window_start(count, context)
-        logits, cache = model.step(state["token"], position, cache)
-        return turn + 1, add(turn, state, logits), cache
+    def steps(alone: bool, *first: Any) -> tuple[tf.Tensor, State]:
+        """The inner loop, over any number of rows or over one, which the graph then knows."""
+
+        def one_more(turn: tf.Tensor, state: State, cache: Cache) -> tuple[tf.Tensor, State, Cache]:
+            count = lengths + turn
+            position = count - 1 - window_start(count, context)
+            token = state["token"]
+            if alone:  # ensure_shape would make TensorFlow believe in one row in all branches
+                token, position = tf.gather(token, [0]), tf.gather(position, [0])
+            logits, cache = model.step(token, position, cache)
+            if alone:
+                logits = tf.compat.v1.placeholder_with_default(logits, [None, logits.shape[1]])
+            return turn + 1, add(turn, state, logits), cache
+
+        turn, state, _ = _loop(stays, one_more, *first)
+        return turn, state
 
     def window(turn: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         logits, cache = read(turn, state)
-        turn, state, _ = _loop(stays, one_more, turn + 1, add(turn, state, logits), cache)
-        return turn, state
+        first = turn + 1, add(turn, state, logits), cache
+        alone = (batch == 1) & (tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"]) == 0)
+        end: tuple[tf.Tensor, State] = tf.cond(
+            alone, lambda: steps(True, *first), lambda: steps(False, *first)
+        )
+        return end
 
     state = dict(
         token=tf.zeros([batch], tf.int32),

@@ -1,39 +1,100 @@
-"""A dense layer whose weights can be laid out for answering."""
+"""Linear maps laid out for answering, and kernels that leave the other cores alone.
+
+A CPU answers one row no faster than it reads the weights. Threads that share every product lose
+the time in which they wake each other, dozens of times a token; two chains of operations that
+meet twice a layer, each on a thread of its own, do not (decision 0022).
+"""
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-BLOCK = 64  # columns
+NARROWEST = 64  # columns of a block
 
 
-class Linear(keras.layers.Dense):
-    """`Dense` that can keep its kernel as blocks of columns.
+class Blocks(tf.Module):
+    """x W + b for a few rows, the kernel W [D, N] kept as blocks of columns [N / C, D, C].
 
-    A CPU multiplies many rows with a matrix after it has copied the matrix into blocks that fit
-    its caches. For a few rows, as in generation, that copy is most of the work, at every token.
+    A CPU multiplies rows with a wide matrix after it has copied the matrix into pieces that fit
+    its caches. For a few rows, as in generation, that copy is most of the work (decision 0008).
+
+    Args:
+        kernel: [D, N].
+        bias: [N], or None.
+        widest: Most columns of a block; a width with few divisors stays one block.
     """
 
-    blocks: tf.Variable | None = None
+    def __init__(self, kernel: tf.Tensor, bias: tf.Tensor | None, *, widest: int = 384) -> None:
+        super().__init__()
+        depth, width = kernel.shape
+        columns = max(c for c in range(1, widest + 1) if width % c == 0)
+        columns = width if columns < NARROWEST else columns
+        blocks = tf.transpose(tf.reshape(kernel, [depth, -1, columns]), [1, 0, 2])
+        self.blocks = tf.Variable(blocks, trainable=False)
+        self.bias = None if bias is None else tf.Variable(bias, trainable=False)
 
-    def pack(self) -> None:
-        """Copies the kernel [D, N] into blocks [N / 64, D, 64], and reads only these from then on.
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """[..., D] -> [..., N]; by one thread where the graph knows that it is one row."""
+        count, depth, columns = self.blocks.shape
+        rows = x if x.shape.rank == 2 else tf.reshape(x, [-1, depth])
+        if rows.shape[0] == 1:
+            parts = [_row(rows, block) for block in tf.unstack(self.blocks)]
+        else:
+            parts = tf.unstack(tf.matmul(rows[None], self.blocks))  # [N / C, rows, C]
+        y = tf.concat(parts, 1) if count > 1 else parts[0]
+        if x.shape.rank > 2:
+            y = tf.reshape(y, tf.concat([tf.shape(x)[:-1], [count * columns]], 0))
+            y = tf.ensure_shape(y, [*x.shape[:-1], count * columns])
+        return y if self.bias is None else y + self.bias
 
-        For an export: the blocks do not follow the kernel. A width that is no multiple of 64
-        stays as it is.
-        """
-        depth, width = self.kernel.shape
-        if width % BLOCK == 0:
-            columns = tf.reshape(self.kernel, [depth, width // BLOCK, BLOCK])
-            self.blocks = tf.Variable(tf.transpose(columns, [1, 0, 2]), trainable=False)
 
-    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """[..., D] -> [..., N]."""
-        if self.blocks is None:
-            return super().call(x, training=training)
-        depth, width = self.kernel.shape
-        rows = tf.reshape(x, [-1, depth])
-        parts = tf.matmul(rows[None], self.blocks)  # [N / 64, rows, 64]
-        y = tf.einsum("nrk->rnk", parts)  # cheaper than tf.transpose for few rows
-        shape = [-1, width] if len(x.shape) == 2 else tf.concat([tf.shape(x)[:-1], [width]], 0)
-        y = tf.ensure_shape(tf.reshape(y, shape), [*x.shape[:-1], width])
-        return y if self.bias is None else tf.nn.bias_add(y, self.bias.value)
+def halves(
+    first: keras.layers.Dense, second: keras.layers.Dense, *, groups: int = 1, unit: int = 1
+) -> list[tuple[Blocks, Blocks]]:
+    """Pairs of maps whose outputs add up to that of `second` after `first`.
+
+    Args:
+        first: To groups x N columns, where what stands between the maps treats each unit alone.
+        second: From N rows.
+        groups: How often `first` repeats the N columns: 3 for queries, keys and values.
+        unit: Columns that stay together, as those of a head do.
+
+    Returns:
+        Two pairs, or one where there is one unit.
+    """
+    inner, count = second.kernel.shape[0], second.kernel.shape[0] // unit
+    kernel = tf.reshape(first.kernel.value, [-1, groups, inner])
+    bias = None if first.bias is None else tf.reshape(first.bias.value, [groups, inner])
+    pairs: list[tuple[Blocks, Blocks]] = []
+    for begin, end in ((0, count // 2 * unit), (count // 2 * unit, inner)):
+        if begin == end:
+            continue
+        size = groups * (end - begin)
+        into = Blocks(
+            tf.reshape(kernel[:, :, begin:end], [-1, size]),
+            None if bias is None else tf.reshape(bias[:, begin:end], [size]),
+        )
+        once = None if second.bias is None or pairs else second.bias.value
+        pairs.append((into, Blocks(second.kernel.value[begin:end], once, widest=768)))
+    return pairs
+
+
+def _row(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """[1, D] times [D, N] by one thread; the operation's name is for operands it is not told of."""
+    return tf.raw_ops.SparseMatMul(a=x, b=kernel)
+
+
+def kernels(x: tf.Tensor) -> tuple[Callable[..., tf.Tensor], Callable[[tf.Tensor], tf.Tensor]]:
+    """A product and a softmax for [B, H, T, K], called as `tf.matmul` and `tf.nn.softmax`.
+
+    Where the graph knows that T is 1, as in generation, they are other operations than those of
+    the CPU library, which wakes threads for a few thousand numbers.
+    """
+    if x.shape[2] != 1 or x.dtype != tf.float32:
+        return tf.matmul, tf.nn.softmax
+
+    def product(a: tf.Tensor, b: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
+        return tf.raw_ops.BatchMatMulV3(x=a, y=b, Tout=a.dtype, adj_y=transpose_b)
+
+    return product, lambda scores: tf.exp(tf.nn.log_softmax(scores))

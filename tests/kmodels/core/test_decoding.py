@@ -161,6 +161,23 @@ def test_a_row_gets_the_same_text_alone_and_in_company(generate, given):
         assert not together["log_probs"][row, most[row] :].any()
 
 
+@pytest.mark.parametrize("heads", [1, 3])
+def test_what_is_laid_out_for_answering_says_the_same_for_one_row_and_for_many(
+    codec, lively, heads
+):
+    config = gpt.Config(vocab=codec.vocab, context=CONTEXT, depth=2, heads=heads, width=24, band=3)
+    small = lively(gpt.build(config), stddev=0.3)
+    plain = concrete(decoding.generate_endpoint(small, codec, context=CONTEXT))
+    requests = [{"prompt": ["the cat"]}, {"prompt": ["a", "the cat.", "so"]}]
+    before = [plain(max_new_tokens=[20], **request) for request in requests]
+    small.pack()
+    packed = concrete(decoding.generate_endpoint(small, codec, context=CONTEXT))
+    for request, answer in zip(requests, before, strict=True):
+        after = packed(max_new_tokens=[20], **request)
+        assert after["text"] == answer["text"]
+        np.testing.assert_allclose(after["log_probs"], answer["log_probs"], atol=1e-4)
+
+
 def test_seeds_decide_what_is_sampled(generate):
     ask = {"prompt": ["the cat"] * 3, "temperature": [1.5], "max_new_tokens": [30]}
     texts = generate(seed=[1, 1, 2], **ask)["text"]

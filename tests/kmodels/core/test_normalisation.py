@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmodels.core.normalisation import LocalResponseNormalization, batch_norm
+from kmodels.core.normalisation import (
+    LayerNormalization,
+    LocalResponseNormalization,
+    batch_norm,
+)
 from tests import numpy_nets as nets
 
 MAPS = np.random.default_rng(0).normal(0, 40, (2, 3, 3, 7)).astype(np.float32)
@@ -90,3 +94,22 @@ def test_one_operation_in_half_precision_and_compiled(way):
     np.testing.assert_allclose(slope, tape.gradient(loss, maps), rtol=room, atol=20 * room)
     for a, b in zip(layer.non_trainable_variables, plain.non_trainable_variables, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-2 if way == "half" else 1e-5, err_msg=a.path)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("center", [True, False])
+def test_layers_are_normalised_as_keras_normalises_them(lively, center, dtype):
+    kinds = (LayerNormalization, keras.layers.LayerNormalization)
+    ours, kerass = (kind(epsilon=1e-5, center=center, dtype=dtype) for kind in kinds)
+    x = tf.cast(MAPS, dtype)
+    ours.build(x.shape)
+    kerass.build(x.shape)
+    kerass.set_weights(lively(ours).get_weights())
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        answers = [ours(x), kerass(x)]
+        squares = [y * y for y in answers]
+    assert answers[0].dtype == answers[1].dtype == x.dtype
+    for pair in (answers, [tape.gradient(square, x) for square in squares]):
+        one, other = (tf.cast(y, tf.float32) for y in pair)
+        np.testing.assert_allclose(one, other, atol=1e-4 if dtype == "float32" else 0.1)

@@ -171,18 +171,22 @@ class Attention(keras.layers.Layer):
     h is the number of heads in a part.
     """
 
+    halves: list[Any] | None = None
+
     def __init__(self, config: Config, *, band: int | None, name: str) -> None:
         super().__init__(name=name)
         self.band, self.head_width = band, config.inner // config.heads
         self.qkv = _linear(3 * config.inner, config, "qkv")
         self.out = _linear(config.width, config, "out", stddev=_residual_stddev(config))
-        self.parts: list[Any] = [(self.qkv, self.out)]
         self.dropout = keras.layers.Dropout(config.dropout)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         """Makes all weights at once; Keras would trace `call` for them, once per level."""
         self.qkv.build(shape)
         self.out.build((*shape[:-1], self.qkv.units // 3))
+
+    def parts(self) -> list[Any]:  # no attribute: Keras would save lists of layers twice
+        return self.halves or [(self.qkv, self.out)]
 
     def split(self, x: tf.Tensor) -> list[tf.Tensor]:
         """[B, T, 3hK], or [B, 3hK] of one position -> queries, keys, values, each [B, h, T, K]."""
@@ -206,11 +210,11 @@ class Attention(keras.layers.Layer):
         at = ops.arange(ops.shape(x)[1])
         mask = hidden(at[:, None], at[None], self.band)
 
-        def part(qkv: Any, out: Any) -> tf.Tensor:
+        parts = []
+        for qkv, out in self.parts():
             q, k, v = self.split(qkv(x))
-            return out(self.merge(self.attend(q, k, v, mask, training=training)))
-
-        return tf.add_n([part(*maps) for maps in self.parts])
+            parts.append(out(self.merge(self.attend(q, k, v, mask, training=training))))
+        return tf.add_n(parts)
 
     def merge(self, mixed: tf.Tensor) -> tf.Tensor:
         """Heads [B, h, T, K] to [B, T, hK]."""
@@ -222,6 +226,8 @@ class Attention(keras.layers.Layer):
 class Block(keras.layers.Layer):
     """Attention and a 4-times-wider MLP, each added to the residual stream."""
 
+    halves: list[Any] | None = None
+
     def __init__(self, config: Config, *, band: int | None, name: str) -> None:
         super().__init__(name=name)
         self.pre, self.approximate = config.norm == "pre", config.activation == "gelu_tanh"
@@ -229,7 +235,6 @@ class Block(keras.layers.Layer):
         self.attention = Attention(config, band=band, name="attention")
         self.up = _linear(4 * config.width, config, "up")
         self.down = _linear(config.width, config, "down", stddev=_residual_stddev(config))
-        self.parts: list[Any] = [(self.up, self.down)]  # of the MLP, as in Attention
         self.dropout = keras.layers.Dropout(config.dropout)
 
     def build(self, shape: tuple[int | None, ...]) -> None:
@@ -240,14 +245,13 @@ class Block(keras.layers.Layer):
     def pack(self) -> None:
         """Lays all linear maps out for answering; training goes on elsewhere."""
         part = self.attention
-        part.parts = linear.halves(part.qkv, part.out, groups=3, unit=part.head_width)
-        self.parts = linear.halves(self.up, self.down)
+        part.halves = linear.halves(part.qkv, part.out, groups=3, unit=part.head_width)
+        self.halves = linear.halves(self.up, self.down)
 
     def mlp(self, x: tf.Tensor) -> tf.Tensor:
-        def part(up: Any, down: Any) -> tf.Tensor:
-            return down(ops.gelu(up(x), approximate=self.approximate))
-
-        return tf.add_n([part(*maps) for maps in self.parts])
+        gelu = functools.partial(ops.gelu, approximate=self.approximate)
+        parts = self.halves or [(self.up, self.down)]
+        return tf.add_n([down(gelu(up(x))) for up, down in parts])
 
     def around(self, x: tf.Tensor, attention: Any, *, training: bool = False) -> tf.Tensor:
         """The block with `attention`, a function of [..., D], in the place of its own."""
@@ -258,10 +262,7 @@ class Block(keras.layers.Layer):
         return self.norm_2(x + self.dropout(self.mlp(x), training=training))
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        def attention(y: tf.Tensor) -> tf.Tensor:
-            return self.attention(y, training=training)
-
-        return self.around(x, attention, training=training)
+        return self.around(x, lambda y: self.attention(y, training=training), training=training)
 
 
 class GPT(keras.Model):
@@ -302,7 +303,7 @@ class GPT(keras.Model):
         return self.head(x)
 
     def pack(self) -> None:
-        """`Block.pack` of all blocks."""
+        """`Block.pack` of all."""
         for block in self.blocks:
             block.pack()
 
@@ -325,8 +326,7 @@ class GPT(keras.Model):
             room: int32, R in [T, C]: how many positions the cache is to hold.
 
         Returns:
-            Logits of the next token [B, V], and keys and values by layer and part, each
-            [B, h, R, K].
+            Logits of the next token [B, V]; keys and values by layer and part, each [B, h, R, K].
         """
         x = self.tokens(tokens) + self.positions(ops.arange(ops.shape(tokens)[1]))
         at = ops.arange(ops.shape(tokens)[1])
@@ -335,7 +335,7 @@ class GPT(keras.Model):
 
         def attention(y: tf.Tensor, layer: Attention) -> tf.Tensor:
             mask, parts = hidden(at[:, None], at[None], layer.band), []
-            for qkv, out in layer.parts:
+            for qkv, out in layer.parts():
                 q, k, v = layer.split(qkv(y))
                 cache.append((tf.pad(k, grow), tf.pad(v, grow)))
                 parts.append(out(layer.merge(layer.attend(q, k, v, mask))))
@@ -359,7 +359,7 @@ class GPT(keras.Model):
 
         def attention(y: tf.Tensor, layer: Attention) -> tf.Tensor:
             parts = []
-            for (qkv, out), slot in zip(layer.parts, slots, strict=True):
+            for (qkv, out), slot in zip(layer.parts(), slots, strict=True):
                 q, k, v = layer.split(qkv(y))
                 keys, values = next(old)
                 new.append((decoding.put(keys, k, slot), decoding.put(values, v, slot)))

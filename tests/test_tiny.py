@@ -137,7 +137,8 @@ def test_warmup_asks_every_endpoint(trained):
         "generate",
         "score",
     }
-    assert all(request.inputs for request in requests)
+    rows = [len(r.inputs["text" if "text" in r.inputs else "prompt"].string_val) for r in requests]
+    assert rows == [2, 1] * 3, "together, and a row alone"
 
 
 def test_a_served_answer_is_pythons(target, python):

@@ -2,7 +2,7 @@
 
     python export_check.py SAVED_MODEL asked.npz answered.npz
 
-`asked.npz` holds arrays by "signature/input"; the answers come back by "signature/output".
+`asked.npz` holds arrays by "signature/number/input", `answered.npz` "signature/number/output".
 Strings travel as bytes with one mark behind them.
 """
 
@@ -29,22 +29,22 @@ def main(folder: str, asked: str, answered: str) -> None:
     import tensorflow as tf
 
     sys.meta_path.insert(0, Refuse())
-    requests: dict[str, dict[str, Any]] = collections.defaultdict(dict)
+    requests: dict[tuple[str, str], dict[str, Any]] = collections.defaultdict(dict)
     for name, value in np.load(asked).items():
-        signature, key = name.split("/")
+        signature, number, key = name.split("/")
         strings = value.dtype.kind == "S"
-        requests[signature][key] = _each(value, lambda v: v[:-1]) if strings else value
+        requests[signature, number][key] = _each(value, lambda v: v[:-1]) if strings else value
     answers = {}
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         graph = tf.compat.v1.saved_model.load(session, ["serve"], folder)
-        for name, request in requests.items():
+        for (name, number), request in requests.items():
             signature = graph.signature_def[name]
             feeds = {signature.inputs[key].name: value for key, value in request.items()}
             fetches = {key: tensor.name for key, tensor in signature.outputs.items()}
             for key, value in session.run(fetches, feeds).items():
                 strings = value.dtype == object
                 marked = _each(value, lambda v: v + b".").astype("S") if strings else value
-                answers[f"{name}/{key}"] = marked
+                answers[f"{name}/{number}/{key}"] = marked
     np.savez(answered, **answers)
 
 

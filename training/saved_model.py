@@ -22,6 +22,8 @@ from training.files import sync
 
 TOLERANCE = 1e-4  # of a number in the SavedModel's answer: absolute up to 1, relative above
 
+Answer = dict[str, np.ndarray]
+
 
 class Rejected(Exception):
     """The SavedModel is not what was trained, so it was not published; the message says where."""
@@ -41,9 +43,12 @@ class _Served(tf.Module):
 
 def write(
     folder: pathlib.Path, model: keras.Model, codec: Any, endpoints: Mapping[str, Endpoint]
-) -> dict[str, dict[str, np.ndarray]]:
-    """Writes the SavedModel with warmup records; gives the Python model's answers by endpoint."""
-    answers = {id(endpoint): answer(endpoint) for endpoint in endpoints.values()}
+) -> dict[str, list[Answer]]:
+    """Writes the SavedModel with warmup records; gives Python's answers to each `requests`."""
+    answers = {
+        id(endpoint): [answer(endpoint, full(endpoint, r)) for r in requests(endpoint)]
+        for endpoint in endpoints.values()
+    }
     if hasattr(model, "pack"):
         model.pack()
     functions = {id(endpoint): concrete(endpoint) for endpoint in endpoints.values()}
@@ -55,10 +60,15 @@ def write(
     return {name: answers[id(endpoint)] for name, endpoint in endpoints.items()}
 
 
-def answer(endpoint: Endpoint) -> dict[str, np.ndarray]:
-    """What Python answers to the example."""
-    request = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in full(endpoint).items()}
-    return {k: v.numpy() for k, v in endpoint.function(**request).items()}
+def requests(endpoint: Endpoint) -> list[Mapping[str, Any]]:
+    """The example, and its first row alone, for which a graph may have a branch of its own."""
+    return [endpoint.example, {key: value[:1] for key, value in endpoint.example.items()}]
+
+
+def answer(endpoint: Endpoint, request: Mapping[str, Any]) -> Answer:
+    """What Python answers to a whole request."""
+    tensors = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in request.items()}
+    return {k: v.numpy() for k, v in endpoint.function(**tensors).items()}
 
 
 def concrete(endpoint: Endpoint) -> Any:
@@ -67,9 +77,9 @@ def concrete(endpoint: Endpoint) -> Any:
     return tf.function(endpoint.function, autograph=False).get_concrete_function(**specs)
 
 
-def full(endpoint: Endpoint) -> dict[str, Any]:
-    """The example request with the defaults that it leaves out."""
-    return {**endpoint.defaults, **endpoint.example}
+def full(endpoint: Endpoint, request: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A request, or the example, with the defaults that it leaves out."""
+    return {**endpoint.defaults, **(endpoint.example if request is None else request)}
 
 
 def set_defaults(file: pathlib.Path, endpoints: Mapping[str, Endpoint]) -> None:
@@ -84,18 +94,19 @@ def set_defaults(file: pathlib.Path, endpoints: Mapping[str, Endpoint]) -> None:
 
 
 def write_warmup(folder: pathlib.Path, endpoints: Mapping[str, Endpoint]) -> None:
-    """One request an endpoint, which a server replays before it takes a version into use."""
+    """All `requests`, which a server replays before it takes a version into use."""
     extra = folder / "assets.extra"
     extra.mkdir()
     with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
         for name, endpoint in endpoints.items():
-            request = predict_pb2.PredictRequest()
-            request.model_spec.signature_name = name
-            for key, value in endpoint.example.items():
-                tensor = tf.make_tensor_proto(value, dtype=endpoint.inputs[key].dtype)
-                request.inputs[key].CopyFrom(tensor)
-            log = prediction_log_pb2.PredictLog(request=request)
-            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+            for given in requests(endpoint):
+                request = predict_pb2.PredictRequest()
+                request.model_spec.signature_name = name
+                for key, value in given.items():
+                    tensor = tf.make_tensor_proto(value, dtype=endpoint.inputs[key].dtype)
+                    request.inputs[key].CopyFrom(tensor)
+                log = prediction_log_pb2.PredictLog(request=request)
+                writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
 
 
 def card(run: Run, paper: Paper, endpoints: Mapping[str, Endpoint], *, step: int) -> dict[str, Any]:
@@ -130,7 +141,7 @@ def card(run: Run, paper: Paper, endpoints: Mapping[str, Endpoint], *, step: int
 def verify(
     folder: pathlib.Path,
     endpoints: Mapping[str, Endpoint],
-    answers: Mapping[str, Mapping[str, np.ndarray]],
+    answers: Mapping[str, list[Answer]],
 ) -> None:
     """Asks the SavedModel in a fresh process, session style, without this project's code.
 
@@ -139,10 +150,10 @@ def verify(
     """
     asked: dict[str, Any] = {}
     for name, endpoint in endpoints.items():
-        for key, value in full(endpoint).items():
-            asked[f"{name}/{key}"] = _plain(
-                np.array(value, endpoint.inputs[key].dtype.as_numpy_dtype)
-            )
+        for number, request in enumerate(requests(endpoint)):
+            for key, value in full(endpoint, request).items():
+                array = np.array(value, endpoint.inputs[key].dtype.as_numpy_dtype)
+                asked[f"{name}/{number}/{key}"] = _plain(array)
     script = pathlib.Path(__file__).with_name("export_check.py")
     with tempfile.TemporaryDirectory() as place:
         files = pathlib.Path(place) / "asked.npz", pathlib.Path(place) / "answered.npz"
@@ -158,8 +169,9 @@ def verify(
             raise Rejected(f"The SavedModel does not answer in a fresh process: {why[-1]}")
         got = dict(np.load(files[1]))
     for name, outputs in answers.items():
-        for key, value in outputs.items():
-            compare(f"{name}/{key}", _plain(value), got[f"{name}/{key}"])
+        for number, output in enumerate(outputs):
+            for key, value in output.items():
+                compare(f"{name}/{key}", _plain(value), got[f"{name}/{number}/{key}"])
 
 
 def _plain(value: np.ndarray) -> np.ndarray:

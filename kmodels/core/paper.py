@@ -27,7 +27,8 @@ class Endpoint:
         inputs: Name -> `tf.TensorSpec`; the batch dimension is None.
         defaults: Name -> value of shape [1] (any trailing shape) for the inputs a caller may
             leave out; the function broadcasts it over the batch.
-        example: Name -> value; one request, replayed as warmup and in the export check.
+        example: Name -> value; a request of at least two rows, replayed as warmup and in the
+            export check, whole and its first row alone.
     """
 
     function: Callable[..., dict[str, tf.Tensor]]

@@ -35,12 +35,13 @@ def test_publishing_again_takes_the_next_number_and_shows_nothing_unfinished(
     }
 
 
-def test_a_wrong_answer_is_not_published(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [0, 1], ids=["together", "alone"])
+def test_a_wrong_answer_is_not_published(trained, tmp_path, monkeypatch, number):
     write = saved_model.write
 
     def tampered(folder, model, *args):
         answers = write(folder, model, *args)
-        answers["score"]["perplexity"] = answers["score"]["perplexity"] * 1.001
+        answers["score"][number]["perplexity"] *= 1.001
         return answers
 
     monkeypatch.setattr(saved_model, "write", tampered)

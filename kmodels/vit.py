@@ -25,6 +25,7 @@ from keras import ops
 
 from kmodels.core import checks, classifying
 from kmodels.core.codecs.images import Images
+from kmodels.core.normalisation import LayerNormalization
 from kmodels.core.paper import Citation, Endpoint
 
 PAPER = Citation(
@@ -191,8 +192,8 @@ class Block(keras.layers.Layer):
         super().__init__(name=name)
         self.approximate = config.activation == "gelu_tanh"
         small = keras.initializers.RandomNormal(stddev=1e-6)
-        self.norm_1 = keras.layers.LayerNormalization(epsilon=config.epsilon, name="norm_1")
-        self.norm_2 = keras.layers.LayerNormalization(epsilon=config.epsilon, name="norm_2")
+        self.norm_1 = LayerNormalization(epsilon=config.epsilon, name="norm_1")
+        self.norm_2 = LayerNormalization(epsilon=config.epsilon, name="norm_2")
         self.attention = Attention(config, name="attention")
         self.up = keras.layers.Dense(config.inner, bias_initializer=small, name="up")
         self.down = keras.layers.Dense(config.width, bias_initializer=small, name="down")
@@ -226,7 +227,7 @@ def build(config: Config) -> keras.Model:
     x = keras.layers.Dropout(config.dropout, name="dropout")(x)
     for i in range(config.depth):
         x = Block(config, name=f"block_{i}")(x)
-    x = keras.layers.LayerNormalization(epsilon=config.epsilon, name="norm")(x)
+    x = LayerNormalization(epsilon=config.epsilon, name="norm")(x)
     x = First(name="class_token")(x)
     if config.representation is not None:
         x = keras.layers.Dense(config.representation, activation="tanh", name="representation")(x)

@@ -185,7 +185,8 @@ class Attention(keras.layers.Layer):
         self.qkv.build(shape)
         self.out.build((*shape[:-1], self.qkv.units // 3))
 
-    def parts(self) -> list[Any]:  # no attribute: Keras would save lists of layers twice
+    def parts(self) -> list[Any]:
+        """Pairs as `qkv` and `out`; no attribute, because Keras saves the layers in those."""
         return self.halves or [(self.qkv, self.out)]
 
     def split(self, x: tf.Tensor) -> list[tf.Tensor]:
@@ -209,7 +210,6 @@ class Attention(keras.layers.Layer):
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         at = ops.arange(ops.shape(x)[1])
         mask = hidden(at[:, None], at[None], self.band)
-
         parts = []
         for qkv, out in self.parts():
             q, k, v = self.split(qkv(x))

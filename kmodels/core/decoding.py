@@ -36,7 +36,6 @@ class Decoder(Protocol):
 
     def step(self, token: tf.Tensor, position: tf.Tensor, cache: Cache) -> tuple[tf.Tensor, Cache]:
         """One token a row, int32 [B]; [1], with B known, where one row is asked for on a CPU."""
-        ...
 
 
 def slots(cache: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
@@ -249,12 +248,10 @@ def _generate(
         def one_more(turn: tf.Tensor, state: State, cache: Cache) -> tuple[tf.Tensor, State, Cache]:
             count = lengths + turn
             position = count - 1 - window_start(count, context)
-            token = state["token"]
-            if alone:  # ensure_shape would make TensorFlow believe in one row in all branches
-                token, position = tf.gather(token, [0]), tf.gather(position, [0])
-            logits, cache = model.step(token, position, cache)
             if alone:
-                logits = tf.compat.v1.placeholder_with_default(logits, [None, logits.shape[1]])
+                logits, cache = _step_alone(model, state["token"], position, cache)
+            else:
+                logits, cache = model.step(state["token"], position, cache)
             return turn + 1, add(turn, state, logits), cache
 
         turn, state, _ = _loop(stays, one_more, *first)
@@ -263,7 +260,8 @@ def _generate(
     def window(turn: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         logits, cache = read(turn, state)
         first = turn + 1, add(turn, state, logits), cache
-        alone = (batch == 1) & (tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"]) == 0)
+        on_cpu = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"]) == 0
+        alone = (batch == 1) & on_cpu
         end: tuple[tf.Tensor, State] = tf.cond(
             alone, lambda: steps(True, *first), lambda: steps(False, *first)
         )
@@ -284,6 +282,18 @@ def _generate(
         "log_probs": state["log_probs"][:, :turn],
         "token_count": state["count"],
     }
+
+
+def _step_alone(
+    model: Decoder, token: tf.Tensor, position: tf.Tensor, cache: Cache
+) -> tuple[tf.Tensor, Cache]:
+    """`Decoder.step` of one row, in which the graph knows [1], and outside of it does not.
+
+    Optimizing a graph, TensorFlow takes a size that one branch of a `tf.cond` asserts, or brings
+    together with an unknown one, for the size in all branches (decision 0022).
+    """
+    logits, cache = model.step(tf.gather(token, [0]), tf.gather(position, [0]), cache)
+    return tf.compat.v1.placeholder_with_default(logits, [None, logits.shape[1]]), cache
 
 
 def _loop(condition: Any, body: Any, *first: Any) -> Any:

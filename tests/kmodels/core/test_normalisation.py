@@ -100,14 +100,14 @@ def test_one_operation_in_half_precision_and_compiled(way):
 @pytest.mark.parametrize("center", [True, False])
 def test_layers_are_normalised_as_keras_normalises_them(lively, center, dtype):
     kinds = (LayerNormalization, keras.layers.LayerNormalization)
-    ours, kerass = (kind(epsilon=1e-5, center=center, dtype=dtype) for kind in kinds)
+    ours, theirs = (kind(epsilon=1e-5, center=center, dtype=dtype) for kind in kinds)
     x = tf.cast(MAPS, dtype)
     ours.build(x.shape)
-    kerass.build(x.shape)
-    kerass.set_weights(lively(ours).get_weights())
+    theirs.build(x.shape)
+    theirs.set_weights(lively(ours).get_weights())
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
-        answers = [ours(x), kerass(x)]
+        answers = [ours(x), theirs(x)]
         squares = [y * y for y in answers]
     assert answers[0].dtype == answers[1].dtype == x.dtype
     for pair in (answers, [tape.gradient(square, x) for square in squares]):

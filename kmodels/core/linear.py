@@ -25,7 +25,7 @@ class Blocks(tf.Module):
         widest: Most columns of a block; a width with few divisors stays one block.
     """
 
-    def __init__(self, kernel: tf.Tensor, bias: tf.Tensor | None, *, widest: int = 384) -> None:
+    def __init__(self, kernel: tf.Tensor, bias: tf.Tensor | None, *, widest: int = 512) -> None:
         super().__init__()
         depth, width = kernel.shape
         columns = max(c for c in range(1, widest + 1) if width % c == 0)

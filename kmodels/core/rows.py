@@ -1,0 +1,75 @@
+"""What endpoints do row by row: options for each row, refusals that name it, noise from its seed.
+
+A row's answer depends on nothing but the row, so it is the same to the bit alone and in a batch.
+"""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from kmodels.core.sampling import must
+
+
+def spread(value: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    """An option of one value or one a row, [1, ...] or [B, ...], to [B, ...]; traceable.
+
+    Raises:
+        tf.errors.InvalidArgumentError: it has another number of values.
+    """
+    count = tf.shape(value)[0]
+    fits = must(
+        (count == 1) | (count == batch), "an option has one value, or one a row; given", count
+    )
+    with tf.control_dependencies(fits):
+        return tf.broadcast_to(value, tf.concat([batch[None], tf.shape(value)[1:]], 0))
+
+
+def check(holds: tf.Tensor, name: str, given: tf.Tensor, allowed: str) -> list[tf.Operation]:
+    """An assertion about every row that names the first one which fails, counted from 0.
+
+    Args:
+        holds: bool [B].
+        name: Of the input.
+        given: [B], what is told of the row.
+        allowed: What follows "it must", such as "be at least 1".
+    """
+    row = tf.argmax(tf.cast(~holds, tf.int32))
+    sentence = [f"{name} of row ", tf.strings.as_string(row), " is "]
+    sentence += [tf.strings.as_string(tf.gather(given, row)), f"; it must {allowed}."]
+    return must(holds, tf.strings.join(sentence))
+
+
+def check_finite(name: str, value: tf.Tensor) -> list[tf.Operation]:
+    """An assertion that no row [B, ...] has an infinite number or one that is none (NaN)."""
+    wrong = tf.reshape(~tf.math.is_finite(value), [tf.shape(value)[0], -1])
+    row = tf.argmax(tf.cast(tf.reduce_any(wrong, 1), tf.int32))
+    sentence = [f"{name} of row ", tf.strings.as_string(row), " holds a number that is not finite."]
+    return must(~wrong, tf.strings.join(sentence))
+
+
+def normal(seeds: tf.Tensor, shape: Sequence[int], *, turn: tf.Tensor | int = 0) -> tf.Tensor:
+    """Standard normal numbers, float32 [B, *shape], from each row's seed and the turn alone.
+
+    Args:
+        seeds: int64 [B].
+        shape: Of a row.
+        turn: int32, such as a step of a sampler; other turns give other numbers.
+    """
+    return _drawn(tf.random.stateless_normal, seeds, shape, turn)
+
+
+def uniform(seeds: tf.Tensor, shape: Sequence[int], *, turn: tf.Tensor | int = 0) -> tf.Tensor:
+    """Numbers in [0, 1); otherwise as `normal`."""
+    return _drawn(tf.random.stateless_uniform, seeds, shape, turn)
+
+
+def _drawn(
+    draw: Callable[..., tf.Tensor], seeds: tf.Tensor, shape: Sequence[int], turn: tf.Tensor | int
+) -> tf.Tensor:
+    at = tf.cast(turn, tf.int64)
+
+    @tf.autograph.experimental.do_not_convert
+    def of(seed: tf.Tensor) -> tf.Tensor:
+        return draw(shape, seed=tf.stack([seed, at]), alg="philox")
+
+    return tf.map_fn(of, seeds, fn_output_signature=tf.TensorSpec(shape, tf.float32))

@@ -1,0 +1,47 @@
+"""A row's noise and refusals are its own."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kmodels.core import rows
+
+
+@pytest.mark.parametrize("draw", [rows.normal, rows.uniform])
+def test_a_row_is_drawn_alike_alone_and_in_company(draw):
+    seeds = tf.constant([5, -(2**63), 2**63 - 1, 5], tf.int64)
+    drawn = tf.function(draw, autograph=False)(seeds, [3, 2])
+    assert drawn.shape == (4, 3, 2)
+    for row in range(4):
+        np.testing.assert_array_equal(draw(seeds[row : row + 1], [3, 2])[0], drawn[row])
+    np.testing.assert_array_equal(drawn[0], drawn[3])
+    assert len({drawn[i].numpy().tobytes() for i in range(3)}) == 3
+    assert (draw(seeds, [3, 2], turn=1).numpy() != drawn.numpy()).all()
+
+
+def test_noise_is_normal_and_uniform():
+    seeds = tf.range(2000, dtype=tf.int64)
+    normal, uniform = (draw(seeds, [50]).numpy() for draw in (rows.normal, rows.uniform))
+    assert abs(normal.mean()) < 0.02 and abs(normal.std() - 1) < 0.02
+    assert uniform.min() >= 0 and uniform.max() < 1 and abs(uniform.mean() - 0.5) < 0.01
+    between = np.corrcoef(normal[:, 0], normal[:, 1])[0, 1]
+    assert abs(between) < 0.1, "numbers of a row have nothing to do with each other"
+
+
+def test_an_option_is_spread_over_the_rows():
+    once, each = (rows.spread(tf.constant(v), tf.constant(3)) for v in ([7], [1, 2, 3]))
+    assert once.numpy().tolist() == [7, 7, 7] and each.numpy().tolist() == [1, 2, 3]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one a row; given 2"):
+        rows.spread(tf.constant([1, 2]), tf.constant(3))
+
+
+def test_a_refusal_names_the_row():
+    given = tf.constant([4, 0, -1])
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        rows.check(given >= 1, "steps", given, "be at least 1")
+    assert "steps of row 1 is 0; it must be at least 1." in str(error.value)
+    assert rows.check(given < 9, "steps", given, "be below 9") == []
+    numbers = tf.constant([[[1.0]], [[2.0]], [[float("nan")]]])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="latent of row 2 holds a number"):
+        rows.check_finite("latent", numbers)
+    assert rows.check_finite("latent", numbers[:2]) == []

@@ -52,10 +52,20 @@ def units(config: Any) -> dict[str, np.ndarray]:
     return {"features": inputs, "label": (questions > 0).astype(np.int32)}
 
 
+def played(config: Any) -> dict[str, np.ndarray]:
+    """Random latents and random pictures or rows of numbers, for two networks to play with."""
+    rng = np.random.default_rng(len("played"))
+    latent = rng.normal(0, 1, (ROWS, config.latent)).astype(np.float32)
+    (key, inputs), *_ = labelled(config).items()
+    return {"latent": latent, key: inputs}
+
+
 BATCHES = {  # by objective
     "next_token": tokens,
     "classification": labelled,
     "perceptron_criterion": units,
+    "minimax": played,
+    "non_saturating": played,
 }
 
 

@@ -180,7 +180,7 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any, Any], Recipe]:
     )
     _check_names(argv, flags)
     parts = (base.codec, base.optimizer, base.schedule, base.discriminator_optimizer)
-    whole: Any = Flags[(kind, *map(type, parts))]  # type: ignore[misc]
+    whole: Any = Flags[(kind, *map(type, parts))]  # type: ignore[misc,valid-type]
     flags = tyro.cli(whole, prog="python -m training.run", args=list(argv), default=flags)
     _check_values(flags)
     return flags, flags.over(chosen)

@@ -10,6 +10,7 @@ from training.loop import Evaluator
 
 SEEDS = 64
 COLUMNS = 8
+GAP, GREY = 1, 96  # pixels between pictures, and their brightness
 LEAST = 512  # pixels of a sheet's width, to which small pictures are enlarged
 
 
@@ -33,11 +34,12 @@ def pictures(endpoint: Endpoint, *, count: int = SEEDS) -> Evaluator:
 def tiled(images: np.ndarray, columns: int) -> np.ndarray:
     """uint8 [H, W, 3] of pictures uint8 [n, h, w, 1 or 3] in rows, whole pixels enlarged alike.
 
-    Places of the last row that have no picture are black.
+    Grey lines are between them; places of the last row that have no picture are grey.
     """
+    images = np.pad(images, [[0, 0], [0, GAP], [0, GAP], [0, 0]], constant_values=GREY)
     count, height, width, channels = images.shape
     rows = -(-count // columns)
-    blank = np.zeros((rows * columns - count, height, width, channels), np.uint8)
+    blank = np.full((rows * columns - count, height, width, channels), GREY, np.uint8)
     whole = np.concatenate([images, blank]).reshape(rows, columns, height, width, channels)
     sheet = whole.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
     times = max(1, LEAST // sheet.shape[1])

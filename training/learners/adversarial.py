@@ -66,11 +66,11 @@ class Adversarial:
             "discriminator_rate": tf.convert_to_tensor(self.discriminator.optimizer.learning_rate),
         }
         for part in cut(batch, self.critic_steps):
-            logs = self._turn("discriminator", part)
-        forged = self._turn("generator", part)
+            logs = self.turn("discriminator", part)
+        forged = self.turn("generator", part)
         return {**logs, "generator_loss": forged["loss"], **rates}
 
-    def _turn(self, player: str, batch: Batch) -> Logs:
+    def turn(self, player: str, batch: Batch) -> Logs:
         """One update of one side."""
         side: Side = getattr(self, player)
         return descend(

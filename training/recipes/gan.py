@@ -69,7 +69,7 @@ def recipe(config: gan.Config) -> Recipe:
         discriminator_optimizer=rule,
         schedule=Constant(),
         batch_size=8 if tiny else 100,
-        steps=40 if tiny else 8000,
+        steps=40 if tiny else 40_000 if large else 4000,
         log_every=10 if tiny else 100,
         eval_every=20 if tiny else 1000,
         save_every=20 if tiny else 1000,

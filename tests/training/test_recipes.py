@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 
-from kmodels import gan, gpt, mlp, resnet, vgg
+from kmodels import dcgan, gan, gpt, mlp, resnet, vgg
 from kmodels.core import zoo
 from training import recipes
 from training.config import ImageCodecChoice, UserError
-from training.optimization import SGD, AdamW, Cosine, Plateau, Step
+from training.optimization import SGD, Adam, AdamW, Cosine, Plateau, Step
+from training.recipes import dcgan as dcgan_recipes
 from training.recipes import gan as gan_recipes
 
 IMAGENET = 1_281_167  # pictures
@@ -139,6 +140,19 @@ def test_gans_have_their_authors_schedule_and_pacgans():
     assert (points.batch_size, points.steps, points.data) == (100, 400_000, "ring")
     assert points.optimizer == points.discriminator_optimizer
     assert (points.optimizer.learning_rate, points.optimizer.beta_1) == (1e-4, 0.8)
+
+
+def test_dcgans_have_the_papers_optimizer_for_both():
+    made = paper("dcgan", "dcgan-64")
+    assert made.optimizer == made.discriminator_optimizer == Adam(learning_rate=2e-4, beta_1=0.5)
+    assert (made.batch_size, made.data, made.average_half_life) == (128, "image_folder", None)
+
+
+def test_a_dcgan_refuses_pictures_of_another_range():
+    config = dcgan.PRESETS["tiny"]
+    recipe = dataclasses.replace(dcgan_recipes.recipe(config), codec=ImageCodecChoice())
+    with pytest.raises(UserError, match="give --codec.mean 127.5 and --codec.deviation 127.5"):
+        dcgan_recipes.prepare(config, recipe, None)
 
 
 @pytest.mark.parametrize(

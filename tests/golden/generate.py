@@ -52,7 +52,16 @@ def units(config: Any) -> dict[str, np.ndarray]:
     return {"features": inputs, "label": (questions > 0).astype(np.int32)}
 
 
+def twins(config: Any) -> dict[str, np.ndarray]:
+    """Random pictures, each twice with a little noise."""
+    rng = np.random.default_rng(len("twins"))
+    pictures = rng.uniform(0, 1, (ROWS, 1, config.size, config.size, config.channels))
+    views = pictures + rng.normal(0, 0.05, (ROWS, 2, *pictures.shape[2:]))
+    return {"image": views.astype(np.float32)}
+
+
 BATCHES = {  # by objective
+    "contrastive": twins,
     "next_token": tokens,
     "classification": labelled,
     "perceptron_criterion": units,

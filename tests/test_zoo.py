@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from kmodels.core import classifying, zoo
 from tests.golden import generate as golden
-from training import checkpoints, recipes, saved_model
+from training import checkpoints, draws, recipes, saved_model
 from training.config import Recipe
 
 HERE = pathlib.Path(__file__).parent
@@ -230,7 +230,8 @@ def test_the_gradient_reaches_every_variable(name):
         for variable in variables:  # what begins at 0 may keep the gradient from all before it
             variable.assign_add(rng.normal(0, 0.1, tuple(variable.shape)).astype("float32"))
         with tf.GradientTape() as tape:
-            loss, _ = learner.objective(learner.model, batch, training=True)
+            drawn = draws.added(batch, learner.model, training=True)
+            loss, _ = learner.objective(learner.model, drawn, training=True)
         gradients = tape.gradient(loss, [v.value for v in variables])
         for variable, gradient in zip(variables, gradients, strict=True):
             assert gradient is not None, variable.path

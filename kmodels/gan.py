@@ -23,7 +23,6 @@ Shapes: B batch, Z numbers of a latent, m examples in a pack, P = B / m packs.
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -42,8 +41,6 @@ PAPER = Citation(
     year=2014,
     url="https://arxiv.org/abs/1406.2661",
 )
-
-Draw = Callable[[Sequence[int]], tf.Tensor]  # a shape to random numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,16 +147,14 @@ class Prior:
     width: int
     bound: float = 1.0
 
-    def drawn(self, normal: Draw, uniform: Draw) -> tf.Tensor:
-        """Latents of standard normal numbers, or of uniform ones in [0, 1).
+    @property
+    def draw(self) -> rows.Draw:
+        """What is drawn for each row; `latents` makes latents of it."""
+        return rows.Draw(self.kind, (self.width,))
 
-        Args:
-            normal: Gives numbers of a row's shape, for as many rows as it likes.
-            uniform: The same.
-        """
-        if self.kind == "normal":
-            return normal((self.width,))
-        return (2 * uniform((self.width,)) - 1) * self.bound
+    def latents(self, drawn: tf.Tensor) -> tf.Tensor:
+        """Of standard normal numbers [B, Z], or of uniform ones in [0, 1)."""
+        return drawn if self.kind == "normal" else (2 * drawn - 1) * self.bound
 
 
 class Adversaries(keras.Model):
@@ -185,6 +180,11 @@ class Adversaries(keras.Model):
         self.prior, self.packing = prior, packing
         self.seeds = keras.random.SeedGenerator()
         self.built = True
+
+    @property
+    def draws(self) -> dict[str, rows.Draw]:
+        """What training draws for each row of a batch; see `training.draws`."""
+        return {"latent": self.prior.draw}
 
     def call(self, latents: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.generator(latents, training=training)
@@ -290,7 +290,7 @@ def endpoints(model: Adversaries, codec: Images | Features) -> dict[str, Endpoin
     made by itself, with the averaged weights where a run averages and with batch normalisation's
     moving statistics, so it is the same alone and in company.
     """
-    shape = model.generator.output.shape[1:]
+    shape, width = model.generator.output.shape[1:], model.prior.width
 
     @tf.autograph.experimental.do_not_convert
     def one(latent: tf.Tensor) -> tf.Tensor:
@@ -301,17 +301,13 @@ def endpoints(model: Adversaries, codec: Images | Features) -> dict[str, Endpoin
         return drawing.answer(codec, seen) if isinstance(codec, Images) else {"features": seen}
 
     def generate(seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        return made(
-            model.prior.drawn(
-                lambda shape: rows.normal(seed, shape), lambda shape: rows.uniform(seed, shape)
-            )
-        )
+        draw = {"normal": rows.normal, "uniform": rows.uniform}[model.prior.kind]
+        return made(model.prior.latents(draw(seed, (width,))))
 
     def generate_from_latent(latent: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.control_dependencies(rows.check_finite("latent", latent)):
             return made(tf.identity(latent))
 
-    width = model.prior.width
     by_seed = Endpoint(
         function=generate,
         inputs={"seed": tf.TensorSpec([None], tf.int64)},

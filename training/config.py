@@ -127,6 +127,8 @@ class Recipe:
         mixup: alpha of the Beta(alpha, alpha) by which training examples are mixed; 0 mixes none.
         randaugment: How many operations of which magnitude, 0 to 10, change each training picture;
             None changes none.
+        colour_strength: s, by which the colours of the two views of contrastive learning are
+            changed; 0 leaves them.
     """
 
     data: str
@@ -154,6 +156,7 @@ class Recipe:
     label_smoothing: float = 0.0
     mixup: float = 0.0
     randaugment: tuple[int, int] | None = None
+    colour_strength: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches", "keep"):
@@ -193,6 +196,11 @@ class Recipe:
             classes = self.objective == "classification" or not getattr(self, name)
             needs = f"be left out where the objective is {self.objective}: there are no classes"
             check(classes, name, getattr(self, name), needs)
+        strength = self.colour_strength
+        check(0 <= strength < math.inf, "colour_strength", strength, "be at least 0 and finite")
+        views = self.objective == "contrastive" or not strength
+        needs = f"be left out where the objective is {self.objective}: it compares no views"
+        check(views, "colour_strength", strength, needs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

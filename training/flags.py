@@ -35,7 +35,7 @@ Bare = tyro.conf.FlagCreatePairsOff[bool]
 PUBLISHED = (  # what papers say
     *("optimizer", "schedule", "batch_size", "steps", "average_half_life"),
     *("discriminator_optimizer", "critic_steps"),
-    *("label_smoothing", "mixup", "randaugment"),
+    *("label_smoothing", "mixup", "randaugment", "colour_strength"),
 )
 
 
@@ -86,6 +86,7 @@ class Flags(Generic[C, K, R, S, D]):
         mixup: alpha of Beta(alpha, alpha), by which training examples and their labels are mixed in
             pairs; 0 mixes none.
         randaugment: Operations on each training picture, and their magnitude from 0 to 10.
+        colour_strength: How strongly colours of compared views are changed; 0 leaves them.
         journals: What is written beside logs.jsonl and samples/: any of csv, tensorboard, wandb,
             mlflow, with commas between.
         profile: FIRST:LAST, steps to profile for TensorBoard; whole calls of the graph are.
@@ -124,6 +125,7 @@ class Flags(Generic[C, K, R, S, D]):
     label_smoothing: float = 0.0
     mixup: float = 0.0
     randaugment: tuple[int, int] | None = None
+    colour_strength: float = 0.0
     journals: str = "csv,tensorboard"
     profile: str | None = None
     list: Annotated[Bare, tyro.conf.arg(name="list")] = False

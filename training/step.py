@@ -7,10 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from training import draws
 from training.averages import Average
 from training.loss_scale import LossScale
 
-Batch = dict[str, tf.Tensor]
+Batch = draws.Batch
 Logs = dict[str, tf.Tensor]
 Part = tuple[list[tf.Tensor], Logs]  # gradients and logs of some rows
 Objective = Callable[..., tuple[tf.Tensor, Logs]]
@@ -32,7 +33,8 @@ def descend(
 ) -> Logs:
     """One step down the gradient of the global batch's mean loss.
 
-    Called in a replica's context with that replica's part of the batch. The gradients of all
+    Called in a replica's context with that replica's part of the batch, which gets what the model
+    draws for its rows. The gradients of all
     replicas are summed, each by its share of the weight, then freed of the loss scale, then
     clipped, then applied. A step whose summed gradient is not finite is skipped where there is a
     loss scale: weights, optimizer and average stay as they are.
@@ -84,12 +86,24 @@ def descend(
         return {**logs, "loss_scale": scale}
 
     compute = compiled(gradients_of) if compile else gradients_of
+    batch = draws.added(batch, model, training=True)
     parts: list[Part] = []
     for micro_batch in cut(batch, micro_batches):
         with tf.control_dependencies([logs["loss"] for _, logs in parts]):  # one after another
             lanes = _lanes(micro_batch) if compile and alone and not normalised else 1
             parts += [compute(lane) for lane in cut(micro_batch, lanes)]  # all at once
     return compiled(update)(parts) if compile and alone else update(parts)
+
+
+def judge(objective: Objective, model: keras.Model, batch: Batch, *, compile: bool = False) -> Logs:
+    """The logs of a batch, with the loss, where nothing moves; in a replica's context."""
+
+    def forward(batch: Batch) -> Logs:
+        loss, logs = objective(model, batch, training=False)
+        return {"loss": loss, **logs}
+
+    batch = draws.added(batch, model, training=False)
+    return compiled(forward)(batch) if compile else forward(batch)
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -80,6 +80,15 @@ def test_a_field_that_one_side_lacks_is_a_difference(make_run):
             "mixup is 0.2; it must be left out where the objective is next_token: there are no "
             "classes.",
         ),
+        (
+            {"colour_strength": -1.0},
+            "colour_strength is -1.0; it must be at least 0 and finite.",
+        ),
+        (
+            {"colour_strength": 0.5},
+            "colour_strength is 0.5; it must be left out where the objective is next_token: it "
+            "compares no views.",
+        ),
     ],
 )
 def test_a_recipe_checks_its_numbers(make_run, change, sentence):

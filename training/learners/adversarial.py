@@ -12,7 +12,7 @@ from training.averages import Average
 from training.config import OptimizerChoice, Run
 from training.loss_scale import LossScale
 from training.schedules import Rate
-from training.step import Batch, Logs, Objective, compiled, cut, descend
+from training.step import Batch, Logs, Objective, cut, descend, judge
 
 
 @dataclasses.dataclass
@@ -88,12 +88,7 @@ class Adversarial:
 
     def eval_step(self, batch: Batch) -> Logs:
         """What the game is like on held-out examples, against the same made ones every time."""
-
-        def forward(batch: Batch) -> Logs:
-            loss, logs = self.objective(self.model, batch, training=False)
-            return {"loss": loss, **logs}
-
-        return compiled(forward)(batch) if self.compile else forward(batch)
+        return judge(self.objective, self.model, batch, compile=self.compile)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         average = self.generator.average

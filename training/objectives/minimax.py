@@ -11,7 +11,6 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from training import draws
 from training.objectives.energy_distance import energy_distance
 from training.step import WEIGHT, Batch, Logs
 
@@ -48,8 +47,8 @@ def play(
 
     Args:
         model: As `kmodels.gan.Adversaries`.
-        batch: `image` or `features` [B, ...]; `latent` [B, Z] where what is made is decided, or
-            else it is drawn; `mask` [B] of 0 and 1 where only some real examples count.
+        batch: `image` or `features` [B, ...]; `latent` [B, Z], what was drawn for each row; `mask`
+            [B] of 0 and 1 where only some real examples count.
         generators: From the discriminator's logits of what was made to the generator's loss of
             each.
 
@@ -59,7 +58,8 @@ def play(
         evaluation also `energy_distance` of real and made ones.
     """
     real = batch["image" if "image" in batch else "features"]
-    fake = fakes(model, batch, real.shape[0] or tf.shape(real)[0], training=training)
+    latents = model.prior.latents(batch["latent"])
+    fake = tf.cast(model.generator(latents, training=training), tf.float32)
     taken = model.judge(fake, training=training)
     forged = tf.reduce_mean(generators(taken))
     logs = {"generator_loss": forged, "fake": tf.reduce_mean(tf.sigmoid(taken))}
@@ -78,14 +78,3 @@ def play(
     if not training:
         logs["energy_distance"] = energy_distance(real, fake, mask)
     return loss, logs
-
-
-def fakes(model: keras.Model, batch: Batch, count: tf.Tensor | int, *, training: bool) -> tf.Tensor:
-    """What the generator makes: new in training, the same in every evaluation."""
-    latents = batch.get("latent")
-    if latents is None:
-        latents = model.prior.drawn(
-            lambda shape: draws.normal(model, (count, *shape), training=training),
-            lambda shape: draws.uniform(model, (count, *shape), training=training),
-        )
-    return tf.cast(model.generator(latents, training=training), tf.float32)

@@ -64,13 +64,14 @@ def test_a_trained_discriminator_is_p_over_p_and_q_and_the_value_that_of_theorem
     """-V = log 4 - 2 JSD(p, q), which is log 4 where both are alike (proposition 1)."""
     for real, fake in (((4, 2, 2), (1, 3, 4)), ((2, 5, 1), (2, 5, 1))):
         model, given = table((1.0, -1.0, 0.5)), batch(real, fake)
-        optimizer = keras.optimizers.SGD(5.0)
-        optimizer.build(model.discriminator.trainable_variables)
+        (kernel,) = model.discriminator.trainable_variables
 
         @tf.function(autograph=False)
-        def trained(model=model, given=given, optimizer=optimizer):
-            variables = model.discriminator.trainable_variables
-            return step.descend(minimax, model, optimizer, given, variables=variables)["loss"]
+        def trained(model=model, given=given, kernel=kernel):
+            with tf.GradientTape() as tape:
+                loss, _ = minimax(model, given, training=True)
+            kernel.assign_sub(5.0 * tape.gradient(loss, kernel.value))
+            return loss
 
         for _ in range(300):
             loss = trained()
@@ -116,7 +117,7 @@ def test_real_and_made_examples_are_normalised_apart():
     np.testing.assert_allclose(norm.moving_mean, 0.25 * means[0] + 0.5 * means[1], rtol=1e-5)
 
 
-def test_an_evaluation_counts_rows_once_and_repeats():
+def test_an_evaluation_counts_rows_once():
     whole = batch((1, 3, 4), (5, 2, 1), mask=tf.ones([8]))
     padded = {**whole, "mask": tf.ones([11])}
     padded["features"] = tf.concat([whole["features"], symbols(3, 0, 0)], 0)
@@ -126,11 +127,6 @@ def test_an_evaluation_counts_rows_once_and_repeats():
         assert float(minimax(model, padded, training=False)[1][name]) == pytest.approx(
             float(value), rel=1e-5
         ), name
-    drawn = {"features": symbols(2, 2, 2)}
-    once, again = (minimax(model, drawn, training=False)[0] for _ in range(2))
-    assert float(once) == float(again)
-    once, again = (minimax(model, drawn, training=True)[0] for _ in range(2))
-    assert float(once) != float(again), "new noise at every step"
 
 
 def test_packs_count_where_all_their_examples_do():

@@ -52,6 +52,14 @@ def units(config: Any) -> dict[str, np.ndarray]:
     return {"features": inputs, "label": (questions > 0).astype(np.int32)}
 
 
+def played(config: Any) -> dict[str, np.ndarray]:
+    """Random pictures or rows of numbers; and latents to ask with, for training draws its own."""
+    rng = np.random.default_rng(len("played"))
+    latent = rng.normal(0, 1, (ROWS, config.latent)).astype(np.float32)
+    (key, inputs), *_ = labelled(config).items()
+    return {"latent": latent, key: inputs}
+
+
 def twins(config: Any) -> dict[str, np.ndarray]:
     """Random pictures, each twice with a little noise."""
     rng = np.random.default_rng(len("twins"))
@@ -65,6 +73,8 @@ BATCHES = {  # by objective
     "next_token": tokens,
     "classification": labelled,
     "perceptron_criterion": units,
+    "minimax": played,
+    "non_saturating": played,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+DRAW = "draw"  # in a batch: what was drawn for each of its rows
 EVALUATION = 0x6576616C  # keeps its numbers apart from those of training
 
 
@@ -28,6 +29,24 @@ def uniform(model: keras.Model, shape: Any, *, training: bool, number: int = 0) 
     """Numbers in [0, 1); otherwise as `normal`."""
     seed = _seed(model, training=training, number=number)
     return tf.random.stateless_uniform(shape, seed=seed, alg="philox")
+
+
+def of_rows(model: keras.Model, rows: int, shape: Any) -> tf.Tensor:
+    """Numbers in [0, 1), float32 [rows, *shape], for this replica's rows of a training step.
+
+    They are drawn for the global batch, so a row has the same ones on any number of replicas, and
+    in any parts of a batch that holds them under the key `draw`.
+
+    Args:
+        model: Has `seeds`.
+        shape: Of a row.
+    """
+    context = tf.distribute.get_replica_context()
+    whole = [context.num_replicas_in_sync * rows, *shape]
+    seed = tf.cast(model.seeds.next(), tf.int32)
+    drawn = tf.random.stateless_uniform(whole, seed=seed, alg="philox")
+    first = context.replica_id_in_sync_group * rows
+    return tf.ensure_shape(drawn[first : first + rows], [rows, *shape])
 
 
 def _seed(model: keras.Model, *, training: bool, number: int) -> tf.Tensor:

@@ -14,13 +14,15 @@ Batch = dict[str, tf.Tensor]
 Logs = dict[str, tf.Tensor]
 Part = tuple[list[tf.Tensor], Logs]  # gradients and logs of some rows
 Objective = Callable[..., tuple[tf.Tensor, Logs]]
+Variables = Sequence[keras.Variable]
+Moves = tuple[keras.optimizers.Optimizer, Variables]  # an optimizer and all that it moves
 WEIGHT = "weight"  # how many tokens or examples a shard's means are over
 
 
 def descend(
     objective: Objective,
     model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
+    optimizer: keras.optimizers.Optimizer | Sequence[Moves],
     batch: Batch,
     *,
     clip_norm: float | None = None,
@@ -42,7 +44,9 @@ def descend(
     Args:
         objective: `objective(model, batch, training=True) -> (loss, logs)`; the loss is the mean
             over this part, `logs["weight"]` says over how much.
-        clip_norm: Largest global norm; None does not clip.
+        optimizer: What moves all trainable variables; or several, each with those that it moves.
+        clip_norm: Largest global norm of the gradient of what one optimizer moves; None does not
+            clip.
         micro_batches: Parts the batch is cut into by row, one after another, to save memory. Batch
             normalisation then takes its statistics from each part.
         average: Follows the weights.
@@ -57,6 +61,7 @@ def descend(
     compile = compile and (alone or not any(layer.synchronized for layer in normalised))
     variables = model.trainable_variables
     scale = None if loss_scale is None else tf.identity(loss_scale.scale)
+    rules = _rules(optimizer, variables)
 
     def gradients_of(part: Batch) -> Part:
         with tf.GradientTape() as tape:
@@ -66,7 +71,9 @@ def descend(
         return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **logs}
 
     def move(gradients: list[tf.Tensor]) -> None:
-        _apply(optimizer, gradients, variables, clip_norm)
+        for rule, own in rules:
+            moved = [variables[i] for i in own]
+            _apply(rule, [gradients[i] for i in own], moved, clip_norm)
         if average is not None:
             average.update()
 
@@ -87,6 +94,23 @@ def descend(
             lanes = _lanes(micro_batch) if compile and alone and not normalised else 1
             parts += [compute(lane) for lane in _cut(micro_batch, lanes)]  # all at once
     return compiled(update)(parts) if compile and alone else update(parts)
+
+
+def _rules(
+    optimizer: keras.optimizers.Optimizer | Sequence[Moves], variables: Variables
+) -> list[tuple[keras.optimizers.Optimizer, list[int]]]:
+    """Each optimizer with the places of what it moves; together they move all variables, once.
+
+    Raises:
+        ValueError: a variable has no optimizer, or two.
+    """
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return [(optimizer, list(range(len(variables))))]
+    places = {id(variable): i for i, variable in enumerate(variables)}
+    rules = [(rule, [places[id(v)] for v in own]) for rule, own in optimizer]
+    if sorted(i for _, own in rules for i in own) != list(range(len(variables))):
+        raise ValueError("Each trainable variable must have exactly one optimizer.")
+    return rules
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -14,8 +14,7 @@ What was new: no derivative passes from layer to layer and no activity has to be
 network could learn in hardware that nobody can differentiate.
 
 Departures. The published code writes the label over the first pixels, which MNIST leaves black; a
-picture of 8 x 8 has no black border, so there the label stands before the picture. Local receptive
-fields, whose sizes are those of section 3.2's footnote, cut their borders off and have no padding.
+picture of 8 x 8 has no black border, so there the label stands before the picture.
 
 Shapes: B batch, S side, C channels, D inputs in all, U units of a layer, K classes, L layers.
 """

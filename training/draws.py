@@ -31,22 +31,24 @@ def uniform(model: keras.Model, shape: Any, *, training: bool, number: int = 0) 
     return tf.random.stateless_uniform(shape, seed=seed, alg="philox")
 
 
-def of_rows(model: keras.Model, rows: int, shape: Any) -> tf.Tensor:
-    """Numbers in [0, 1), float32 [rows, *shape], for this replica's rows of a training step.
+def of_rows(model: keras.Model, batch: tf.Tensor, shape: Any) -> tf.Tensor:
+    """Numbers in [0, 1), float32 [B, *shape], for this replica's rows of a training step.
 
     They are drawn for the global batch, so a row has the same ones on any number of replicas, and
     in any parts of a batch that holds them under the key `draw`.
 
     Args:
         model: Has `seeds`.
+        batch: What has B rows.
         shape: Of a row.
     """
     context = tf.distribute.get_replica_context()
+    rows = tf.shape(batch)[0]
     whole = [context.num_replicas_in_sync * rows, *shape]
     seed = tf.cast(model.seeds.next(), tf.int32)
     drawn = tf.random.stateless_uniform(whole, seed=seed, alg="philox")
     first = context.replica_id_in_sync_group * rows
-    return tf.ensure_shape(drawn[first : first + rows], [rows, *shape])
+    return tf.ensure_shape(drawn[first : first + rows], [batch.shape[0], *shape])
 
 
 def _seed(model: keras.Model, *, training: bool, number: int) -> tf.Tensor:

@@ -96,6 +96,43 @@ def test_clipping_shortens_the_gradient_of_the_whole_batch(options):
     close(moved(clip_norm=2 * length, **options)[0], free)
 
 
+def by_layers(model):
+    """A rule of plain descent for each layer that has weights."""
+    layers = [layer for layer in model.layers if layer.trainable_variables]
+    rules = [(keras.optimizers.SGD(1.0), layer.trainable_variables) for layer in layers]
+    for optimizer, variables in rules:
+        optimizer.build(variables)
+    return rules
+
+
+def layered(rules_of, **options):
+    """As `moved`, with several optimizers; a list of arrays for each."""
+    keras.utils.set_random_seed(0)
+    model = network()
+    rules = rules_of(model)
+    before = [[v.numpy() for v in variables] for _, variables in rules]
+    step.descend(next_token, model, rules, batch(), **options)
+    return [
+        [b - v.numpy() for b, v in zip(old, variables, strict=True)]
+        for old, (_, variables) in zip(before, rules, strict=True)
+    ]
+
+
+def test_an_optimizer_for_each_layer_takes_the_same_step_but_clips_by_itself():
+    whole, _ = moved()
+    parts = layered(by_layers)
+    assert len(parts) == 2
+    close([a for part in parts for a in part], whole)
+    clipped = layered(lambda model: by_layers(model)[::-1], clip_norm=1e-3)  # in any order
+    assert [norm(part) for part in clipped] == pytest.approx([1e-3, 1e-3], rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [lambda rules: rules[:1], lambda rules: [*rules, rules[0]]])
+def test_a_weight_without_an_optimizer_or_with_two_is_a_mistake(wrong):
+    with pytest.raises(ValueError, match="exactly one optimizer"):
+        layered(lambda model: wrong(by_layers(model)))
+
+
 def test_a_repeated_step_gives_weighted_means_over_all_steps():
     rows = tf.constant([[1.0], [3.0], [8.0], [100.0]])
     weights = tf.constant([1.0, 1.0, 2.0, 1.0])

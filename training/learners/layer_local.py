@@ -51,7 +51,7 @@ class LayerLocal:
             list(self.rules.values()),
             {
                 **batch,
-                draws.DRAW: draws.of_rows(self.model, batch["label"].shape[0], self.model.drawn),
+                draws.DRAW: draws.of_rows(self.model, batch["label"], self.model.drawn),
             },
             clip_norm=self.clip_norm,
             micro_batches=self.micro_batches,

@@ -19,7 +19,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "be at least 0": (lambda x: x >= 0, "weight_decay accumulator warmup_steps min_delta"),
     "be at least 1": (lambda x: x >= 1, "patience"),
-    "lie in [0, 1)": (lambda x: 0 <= x < 1, "momentum rho beta_1 beta_2"),
+    "lie in [0, 1)": (lambda x: 0 <= x < 1, "momentum rho beta_1 beta_2 hold"),
     "lie in (0, 1)": (lambda x: 0 < x < 1, "factor"),
     "lie in [0, 1]": (lambda x: 0 <= x <= 1, "final"),
 }
@@ -307,6 +307,18 @@ class Linear(_Falling):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class HeldLinear(_Falling):
+    """At the peak for a while, then to `final` on a line; the default is Forward-Forward's code's.
+
+    Attributes:
+        hold: Share of the steps after the rise that stay at the peak, in [0, 1).
+    """
+
+    kind: Literal["held_linear"] = "held_linear"
+    hold: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Polynomial(_Falling):
     """From the peak to `final` by (1 - done) ** power; 0.5 is that of Caffe's GoogLeNet.
 
@@ -338,5 +350,5 @@ class InverseSqrt(_Schedule):
         check(self.warmup_steps >= 1, "schedule.warmup_steps", self.warmup_steps, "be at least 1")
 
 
-Schedule = Constant | Step | Plateau | Cosine | Linear | Polynomial | InverseSqrt
+Schedule = Constant | Step | Plateau | Cosine | Linear | HeldLinear | Polynomial | InverseSqrt
 SCHEDULES: dict[str, type[Schedule]] = {c().kind: c for c in typing.get_args(Schedule)}

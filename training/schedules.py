@@ -75,6 +75,8 @@ def _share(schedule: ScheduleChoice, step: tf.Tensor, done: tf.Tensor) -> tf.Ten
             falling = 0.5 * (1 + tf.cos(math.pi * done))
         case optimization.Linear():
             falling = 1 - done
+        case optimization.HeldLinear():
+            falling = tf.minimum((1 - done) / (1 - schedule.hold), 1.0)
         case optimization.Polynomial():
             falling = (1 - done) ** schedule.power
         case _:

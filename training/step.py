@@ -15,13 +15,14 @@ Batch = draws.Batch
 Logs = dict[str, tf.Tensor]
 Part = tuple[list[tf.Tensor], Logs]  # gradients and logs of some rows
 Objective = Callable[..., tuple[tf.Tensor, Logs]]
+Moves = tuple[keras.optimizers.Optimizer, Sequence[keras.Variable]]  # what moves what
 WEIGHT = "weight"  # how many tokens or examples a shard's means are over
 
 
 def descend(
     objective: Objective,
     model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
+    moves: Sequence[Moves],
     batch: Batch,
     *,
     clip_norm: float | None = None,
@@ -29,15 +30,13 @@ def descend(
     compile: bool = False,
     average: Average | None = None,
     loss_scale: LossScale | None = None,
-    variables: list[keras.Variable] | None = None,
 ) -> Logs:
     """One step down the gradient of the global batch's mean loss.
 
     Called in a replica's context with that replica's part of the batch, which gets what the model
-    draws for its rows. The gradients of all
-    replicas are summed, each by its share of the weight, then freed of the loss scale, then
-    clipped, then applied. A step whose summed gradient is not finite is skipped where there is a
-    loss scale: weights, optimizer and average stay as they are.
+    draws for its rows. The gradients of all replicas are summed, each by its share of the weight,
+    then freed of the loss scale, then clipped, then applied. A step whose summed gradient is not
+    finite is skipped where there is a loss scale: weights, optimizers and average stay as they are.
 
     XLA takes forward and backward, and the update too where there is one replica: collectives
     cannot be compiled on every device.
@@ -45,13 +44,14 @@ def descend(
     Args:
         objective: `objective(model, batch, training=True) -> (loss, logs)`; the loss is the mean
             over this part, `logs["weight"]` says over how much.
-        clip_norm: Largest global norm; None does not clip.
+        moves: Optimizers, each with the variables that it was built on and moves. What is in none
+            is constant in this step.
+        clip_norm: Largest global norm of the gradient of what one optimizer moves; None does not
+            clip.
         micro_batches: Parts the batch is cut into by row, one after another, to save memory. Batch
             normalisation then takes its statistics from each part.
         average: Follows the weights.
         loss_scale: What the loss is multiplied with before its gradient is taken.
-        variables: What moves, and what the optimizer was built on; None moves all of the model's
-            trainable ones. The others are constants of this step.
 
     Returns:
         The logs of this part, with the loss, and "loss_scale" where there is one.
@@ -60,7 +60,7 @@ def descend(
     normalised = _normalisations(model)
     # XLA cannot compile the exchange of statistics between replicas.
     compile = compile and (alone or not any(layer.synchronized for layer in normalised))
-    moving = model.trainable_variables if variables is None else variables
+    moving = [variable for _, variables in moves for variable in variables]
     scale = None if loss_scale is None else tf.identity(loss_scale.scale)
 
     def gradients_of(part: Batch) -> Part:
@@ -71,7 +71,9 @@ def descend(
         return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **logs}
 
     def move(gradients: list[tf.Tensor]) -> None:
-        _apply(optimizer, gradients, moving, clip_norm)
+        rest = iter(gradients)
+        for optimizer, variables in moves:
+            _apply(optimizer, [next(rest) for _ in variables], variables, clip_norm)
         if average is not None:
             average.update()
 
@@ -166,7 +168,7 @@ def _reduced(gradients: list[tf.Tensor], weight: tf.Tensor) -> list[tf.Tensor]:
 def _apply(
     optimizer: keras.optimizers.Optimizer,
     gradients: list[tf.Tensor],
-    variables: list[keras.Variable],
+    variables: Sequence[keras.Variable],
     clip_norm: float | None,
 ) -> None:
     if clip_norm is not None:

@@ -72,6 +72,7 @@ BATCHES = {  # by objective
     "contrastive": twins,
     "next_token": tokens,
     "classification": labelled,
+    "goodness": labelled,
     "perceptron_criterion": units,
     "minimax": played,
     "non_saturating": played,

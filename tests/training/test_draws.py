@@ -1,5 +1,7 @@
 """Training draws anew for the rows of a batch; evaluations always draw the same."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -54,3 +56,12 @@ def test_an_evaluation_draws_the_same_and_changes_nothing():
 
 def test_a_model_that_draws_nothing_leaves_the_batch():
     assert draws.added(BATCH, object(), training=True) is BATCH
+
+
+def test_a_row_draws_the_same_on_one_replica_and_on_two(monkeypatch):
+    def of(replicas, replica, rows):
+        context = SimpleNamespace(num_replicas_in_sync=replicas, replica_id_in_sync_group=replica)
+        monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: context)
+        return drawn(Seeded(), training=True, rows=rows)["noise"]
+
+    np.testing.assert_array_equal(np.concatenate([of(2, 0, 3), of(2, 1, 3)]), of(1, 0, 6))

@@ -104,7 +104,8 @@ class Dense:
             loss = tf.reduce_mean(model(batch["image"]) ** 2)
             return loss, {step.WEIGHT: tf.constant(8.0)}
 
-        return step.descend(objective, self.model, self.optimizer, batch)
+        moves = [(self.optimizer, self.model.trainable_variables)]
+        return step.descend(objective, self.model, moves, batch)
 
 
 def test_a_dense_layer_in_training(make_run):

@@ -46,7 +46,7 @@ class Trained:
             return step.descend(
                 squares,
                 self.model,
-                self.optimizer,
+                [(self.optimizer, self.model.trainable_variables)],
                 BATCH,
                 clip_norm=1.0,
                 average=self.average,
@@ -152,7 +152,8 @@ def trained(chosen, compile, micro_batches):
         scale = loss_scale.LossScale()
         scale.scale.assign(2.0**8)
     def one(batch):
-        return step.descend(squares, model, optimizer, batch, clip_norm=1.0, average=average,
+        moves = [(optimizer, model.trainable_variables)]
+        return step.descend(squares, model, moves, batch, clip_norm=1.0, average=average,
                             loss_scale=scale, compile=compile, micro_batches=micro_batches)
     many, iterator = step.repeat(one, chosen), strategy.spread(batches, chosen)
     def kept():

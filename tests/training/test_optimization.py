@@ -27,7 +27,8 @@ def test_the_kinds_are_those_of_the_papers():
         "sgd", "adagrad", "adadelta", "rmsprop", "adam", "bert_adam", "adamw", "lars", "adafactor",
     }  # fmt: skip
     assert set(optimization.SCHEDULES) == {
-        "constant", "step", "plateau", "cosine", "linear", "polynomial", "inverse_sqrt",
+        "constant", "step", "plateau", "cosine", "linear", "held_linear", "polynomial",
+        "inverse_sqrt",
     }  # fmt: skip
 
 
@@ -64,6 +65,7 @@ def test_a_stored_run_says_its_kinds_and_differs_by_them(make_run):
         ("Constant", {"warmup_steps": -1}, "schedule.warmup_steps is -1; it must be at least 0."),
         ("Cosine", {"final": 2}, "schedule.final is 2; it must lie in [0, 1]."),
         ("Linear", {"final": -1}, "schedule.final is -1; it must lie in [0, 1]."),
+        ("HeldLinear", {"hold": 1.0}, "schedule.hold is 1.0; it must lie in [0, 1)."),
         ("Polynomial", {"power": 0}, "schedule.power is 0; it must be above 0."),
         ("Step", {"factor": 1}, "schedule.factor is 1; it must lie in (0, 1)."),
         (

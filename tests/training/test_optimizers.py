@@ -247,7 +247,8 @@ def trained(chosen, kind):
         average = averages.Average(model, half_life=16, batch_size=8)
     before = [v.numpy() for v in model.trainable_variables]
     def one(batch):
-        return step.descend(squares, model, optimizer, batch, clip_norm=1.0, average=average)
+        moves = [(optimizer, model.trainable_variables)]
+        return step.descend(squares, model, moves, batch, clip_norm=1.0, average=average)
     many, iterator = step.repeat(one, chosen), strategy.spread(batches, chosen)
     many(iterator, 2)
     for number in (1.0, 1.0):

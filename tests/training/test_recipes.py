@@ -8,7 +8,7 @@ from kmodels import dcgan, gan, gpt, mlp, resnet, vgg
 from kmodels.core import zoo
 from training import recipes
 from training.config import ImageCodecChoice, UserError
-from training.optimization import SGD, Adam, AdamW, Cosine, Plateau, Step
+from training.optimization import SGD, Adam, AdamW, Cosine, HeldLinear, Plateau, Step
 from training.recipes import dcgan as dcgan_recipes
 from training.recipes import gan as gan_recipes
 
@@ -118,6 +118,15 @@ def test_gpt3_reads_300_billion_tokens(preset, tokens):
     assert recipe.batch_size * context == tokens
     assert recipe.steps * tokens == pytest.approx(300e9, rel=1e-4)
     assert recipe.schedule.warmup_steps * tokens == pytest.approx(375e6, rel=1e-2)
+
+
+def test_forward_forward_takes_60_epochs_and_its_smoothed_rate():
+    recipe = paper("forward_forward", "mnist")
+    assert recipe.steps * recipe.batch_size == 60 * 60_000
+    rate, kept = recipe.optimizer.learning_rate, recipe.optimizer.momentum
+    assert rate / (1 - kept) == pytest.approx(0.01)
+    assert recipe.schedule == HeldLinear() and recipe.optimizer.decay == "matrices"
+    assert paper("forward_forward", "unsupervised").steps * 100 == 100 * 60_000
 
 
 def test_other_presets_of_gpt_and_mlp():

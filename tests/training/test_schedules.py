@@ -31,6 +31,8 @@ def left(step, warmup=0):
         (o.Cosine(final=0.1), lambda s: 0.1 + 0.9 * (1 + math.cos(math.pi * s / STEPS)) / 2),
         (o.Linear(), left),
         (o.Linear(final=0.2), lambda s: 0.2 + 0.8 * left(s)),
+        (o.HeldLinear(), lambda s: min(2 * left(s), 1.0)),
+        (o.HeldLinear(hold=0.2, final=0.5), lambda s: 0.5 + 0.5 * min(left(s) / 0.8, 1.0)),
         (o.Polynomial(), lambda s: math.sqrt(left(s))),
         (o.Polynomial(power=3.0, final=0.5), lambda s: 0.5 + 0.5 * left(s) ** 3),
         (
@@ -59,10 +61,11 @@ def test_the_rate_is_the_closed_form(schedule, share):
     [
         (o.Cosine(warmup_steps=10), lambda s: (1 + math.cos(math.pi * (1 - left(s, 10)))) / 2),
         (o.Linear(warmup_steps=10), lambda s: left(s, 10)),
+        (o.HeldLinear(warmup_steps=10), lambda s: min(2 * left(s, 10), 1.0)),
         (o.Polynomial(warmup_steps=10, power=2.0), lambda s: left(s, 10) ** 2),
         (o.Step(warmup_steps=10, boundaries=(50,)), lambda s: 1.0 if s < 50 else 0.1),
     ],
-    ids=["cosine", "linear", "polynomial", "step"],
+    ids=["cosine", "linear", "held_linear", "polynomial", "step"],
 )
 def test_what_falls_rises_first(schedule, falling):
     steps = [0, 5, 9, 10, 11, 49, 50, 99]

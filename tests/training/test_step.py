@@ -45,7 +45,9 @@ def moved(objective=next_token, **options):
 
     @tf.function
     def once():
-        return step.descend(objective, model, optimizer, data, **options)
+        return step.descend(
+            objective, model, [(optimizer, model.trainable_variables)], data, **options
+        )
 
     logs = {name: float(value) for name, value in once().items()}
     return [b - v.numpy() for b, v in zip(before, model.trainable_variables, strict=True)], logs
@@ -96,6 +98,48 @@ def test_clipping_shortens_the_gradient_of_the_whole_batch(options):
     close(moved(clip_norm=2 * length, **options)[0], free)
 
 
+def by_layers(model):
+    """A rule of plain descent for each layer that has weights."""
+    layers = [layer for layer in model.layers if layer.trainable_variables]
+    rules = [(keras.optimizers.SGD(1.0), layer.trainable_variables) for layer in layers]
+    for optimizer, variables in rules:
+        optimizer.build(variables)
+    return rules
+
+
+def layered(rules_of, **options):
+    """As `moved`, with several optimizers; a list of arrays for each."""
+    keras.utils.set_random_seed(0)
+    model = network()
+    rules = rules_of(model)
+    before = [[v.numpy() for v in variables] for _, variables in rules]
+    step.descend(next_token, model, rules, batch(), **options)
+    return [
+        [b - v.numpy() for b, v in zip(old, variables, strict=True)]
+        for old, (_, variables) in zip(before, rules, strict=True)
+    ]
+
+
+def test_an_optimizer_for_each_layer_takes_the_same_step_but_clips_by_itself():
+    whole, _ = moved()
+    parts = layered(by_layers)
+    assert len(parts) == 2
+    close([a for part in parts for a in part], whole)
+    clipped = layered(lambda model: by_layers(model)[::-1], clip_norm=1e-3)  # in any order
+    assert [norm(part) for part in clipped] == pytest.approx([1e-3, 1e-3], rel=1e-3)
+
+
+def test_a_weight_without_an_optimizer_is_a_constant():
+    keras.utils.set_random_seed(0)
+    model = network()
+    first, second = by_layers(model)
+    before = [v.numpy() for v in second[1]]
+    moved_weights = [v.numpy() for v in first[1]]
+    step.descend(next_token, model, [first], batch())
+    assert all(np.array_equal(a, v) for a, v in zip(before, second[1], strict=True))
+    assert not any(np.array_equal(a, v) for a, v in zip(moved_weights, first[1], strict=True))
+
+
 def test_a_repeated_step_gives_weighted_means_over_all_steps():
     rows = tf.constant([[1.0], [3.0], [8.0], [100.0]])
     weights = tf.constant([1.0, 1.0, 2.0, 1.0])
@@ -139,7 +183,8 @@ def trained(chosen, objective, count=10, rate=None, **options):
             optimizer.build(model.trainable_variables)
     before = [v.numpy() for v in model.trainable_variables]
     def one(batch):
-        return step.descend(objective, model, optimizer, batch, **options)
+        moves = [(optimizer, model.trainable_variables)]
+        return step.descend(objective, model, moves, batch, **options)
     logs = step.repeat(one, chosen)(strategy.spread(batches, chosen), count)
     after = [v.numpy() for v in model.trainable_variables]
     return before, after, logs

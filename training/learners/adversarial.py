@@ -76,14 +76,13 @@ class Adversarial:
         return descend(
             functools.partial(self.objective, player=player),
             self.model,
-            side.optimizer,
+            [(side.optimizer, side.network.trainable_variables)],
             batch,
             clip_norm=side.clip_norm,
             micro_batches=self.micro_batches,
             compile=self.compile,
             average=side.average,
             loss_scale=side.loss_scale,
-            variables=side.network.trainable_variables,
         )
 
     def eval_step(self, batch: Batch) -> Logs:

@@ -33,7 +33,7 @@ class Gradient:
         logs = descend(
             self.objective,
             self.model,
-            self.optimizer,
+            [(self.optimizer, self.model.trainable_variables)],
             batch,
             clip_norm=self.clip_norm,
             micro_batches=self.micro_batches,

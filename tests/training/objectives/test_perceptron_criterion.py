@@ -24,7 +24,7 @@ def test_a_step_of_sgd_is_the_rule():
             "features": tf.constant(x[None], tf.float32),
             "label": tf.constant(wanted[None], tf.int32),
         }
-        descend(perceptron_criterion, model, optimizer, batch)
+        descend(perceptron_criterion, model, [(optimizer, model.trainable_variables)], batch)
         fired = (x @ kernel + bias >= 0).astype(float)
         kernel += 0.5 * np.outer(x, wanted - fired)
         bias += 0.5 * (wanted - fired)

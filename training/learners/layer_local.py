@@ -45,14 +45,12 @@ class LayerLocal:
 
     def train_step(self, batch: Batch) -> Logs:
         rate = tf.convert_to_tensor(next(iter(self.rules.values()))[0].learning_rate)
+        drawn = draws.of_rows(self.model, batch["label"], self.model.drawn)
         logs = descend(
             self.objective,
             self.model,
             list(self.rules.values()),
-            {
-                **batch,
-                draws.DRAW: draws.of_rows(self.model, batch["label"], self.model.drawn),
-            },
+            {**batch, draws.DRAW: drawn},
             clip_norm=self.clip_norm,
             micro_batches=self.micro_batches,
             compile=self.compile,
@@ -64,7 +62,7 @@ class LayerLocal:
     def _without_activities(self, logs: Logs) -> Logs:
         """Takes the units' mean activities over the global batch into the running ones.
 
-        The step before used the running ones as they stood, so a batch can be cut in any parts.
+        The step has used the running ones as they stood before, so a batch can be cut in any parts.
         """
         context = tf.distribute.get_replica_context()
         share = logs[WEIGHT] / context.all_reduce(tf.distribute.ReduceOp.SUM, logs[WEIGHT])

@@ -193,3 +193,19 @@ def test_a_profile_that_is_not_there_is_a_sentence():
         recipes.profile("vgg", "papre", vgg.PRESETS["tiny"])
     with pytest.raises(UserError, match="Allowed: auto, paper, cpu"):
         recipes.profile("resnet", "fine-tune", resnet.PRESETS["tiny"])
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "sentence"),
+    [
+        ({"classes": 3}, {}, "The data have 10 classes and config.classes is 3"),
+        ({}, {"data": "logic"}, "There is no data for this paper 'logic'"),
+        ({}, {"data": "mnist"}, "--data=mnist needs --data-dir"),
+    ],
+)
+def test_data_that_do_not_fit_forward_forward_are_a_sentence(config, changes, sentence):
+    module = recipes.load("forward_forward")
+    chosen = dataclasses.replace(zoo.load("forward_forward").PRESETS["digits"], **config)
+    wanted = dataclasses.replace(module.recipe(chosen), **changes)
+    with pytest.raises(UserError, match=sentence):
+        module.prepare(chosen, wanted, None)

@@ -50,7 +50,10 @@ def paper(config: forward_forward.Config) -> Recipe:
 
 
 def recipe(config: forward_forward.Config) -> Recipe:
-    """Not the paper's length: minutes for small pictures, less than an hour for MNIST."""
+    """Not the paper's length: a minute for small pictures, 40 epochs of MNIST at twice the rate.
+
+    Those 40 take three layers of 1000 less than an hour on two cores.
+    """
     large = config.size >= 28
     tiny = not large and sum(config.hidden) < 100
     return dataclasses.replace(

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from training import saved_model
 
@@ -14,6 +15,12 @@ def test_what_does_not_load_is_not_published(tmp_path):
         saved_model.verify(tmp_path, {}, {})
 
 
+def png(*pixels):
+    """A picture of one row as `verify` compares it: a file with a mark behind it."""
+    picture = np.uint8(pixels)[None, :, None]
+    return np.array([tf.io.encode_png(picture).numpy() + b"."])
+
+
 @pytest.mark.parametrize(
     ("python", "saved", "sentence"),
     [
@@ -22,6 +29,10 @@ def test_what_does_not_load_is_not_published(tmp_path):
         (np.float32([1, 2]), np.float32([1]), "score"),
         (np.int32([1, 2]), np.int32([1, 3]), "score"),
         (np.array([b"a."]), np.array([b"b."]), "b'b.'"),
+        (np.uint8([0, 255]), np.uint8([2, 255]), "score"),
+        (np.uint8([0, 255]), np.uint8([255, 255]), "score"),
+        (png(0, 7), png(0, 9), "score"),
+        (png(0, 7), np.array([b"b."]), "b'b.'"),
     ],
 )
 def test_answers_that_differ_are_named(python, saved, sentence):
@@ -34,6 +45,8 @@ def test_answers_that_agree_pass():
     saved_model.compare("x", np.float32([1, 2]), np.float32([1, 2.00005]))
     saved_model.compare("x", np.float32([[]]), np.float32([[]]))
     saved_model.compare("x", np.array([b"a."]), np.array([b"a."]))
+    saved_model.compare("x", np.uint8([0, 127, 255]), np.uint8([1, 128, 254]))
+    saved_model.compare("x", png(0, 127), png(1, 128))
     saved_model.compare(
         "x", np.float32([5e4]), np.float32([5e4 + 1])
     )  # relative where numbers are large

@@ -55,6 +55,7 @@ def units(config: Any) -> dict[str, np.ndarray]:
 BATCHES = {  # by objective
     "next_token": tokens,
     "classification": labelled,
+    "denoising": labelled,
     "perceptron_criterion": units,
 }
 

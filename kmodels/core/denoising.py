@@ -107,7 +107,7 @@ def _endpoint(
     return Endpoint(
         function=function,
         inputs={**required, **{name: spec for name, (spec, _) in options.items()}},
-        defaults={name: value for name, (_, value) in options.items() if name not in example},
+        defaults={name: value for name, (_, value) in options.items()},
         example=example,
     )
 

@@ -117,14 +117,15 @@ def _each(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
 def visited(process: Process, steps: tf.Tensor, turn: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The time at which a sampler stands before its turn, and the next one, int32 [B] each.
 
-    S of T times, evenly spread: from T - 1 down, the last one before the data is T / S - 1.
+    S of T times, evenly spread and rounded: from T - 1 down, the last before the data T / S - 1.
 
     Args:
         steps: int32 [B], S of each row.
         turn: int32, from 0 on; a row that is done stays at its last one.
     """
     left = tf.maximum(steps - turn, 1)
-    return left * process.steps // steps - 1, (left - 1) * process.steps // steps - 1
+    now, then = ((2 * n * process.steps + steps) // (2 * steps) - 1 for n in (left, left - 1))
+    return now, then
 
 
 def sample(

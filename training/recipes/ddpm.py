@@ -72,6 +72,7 @@ def cpu(config: ddpm.Config) -> Recipe:
         eval_every=10 if short else 20 if tiny else 250,
         save_every=10 if short else 20 if tiny else 250,
         eval_batches=2 if short else 6,
+        xla=not (short or tiny),
         average_half_life=100 if short or tiny else 6400,
         origin="cpu",
     )

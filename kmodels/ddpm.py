@@ -124,7 +124,7 @@ class Config:
 
 PRESETS = {
     "tiny": Config(
-        size=8, channels=1, width=8, multipliers=(1, 2), blocks=1, attention=(4,), groups=4,
+        size=8, channels=1, width=8, multipliers=(1, 2), blocks=1, attention=(), groups=4,
         labels=10, timesteps=10, schedule="cosine", variance="small",
     ),
     "digits": Config(
@@ -234,7 +234,10 @@ def unet(config: Config) -> keras.Model:
     time = keras.layers.Dense(4 * config.width, name="time_2")(time)
     if config.labels:
         inputs.append(keras.Input((), dtype="int32", name="labels"))
-        table = keras.layers.Embedding(1 + config.labels, 4 * config.width, name="label")
+        wide = keras.initializers.RandomNormal(stddev=1.0)
+        table = keras.layers.Embedding(
+            1 + config.labels, 4 * config.width, embeddings_initializer=wide, name="label"
+        )
         time = time + table(inputs[-1] - NO_LABEL)  # the first row is that of no label
 
     def block(x: tf.Tensor, level: int, name: str) -> tf.Tensor:

@@ -64,7 +64,7 @@ def cpu(config: ddpm.Config) -> Recipe:
     short = not classifiers.is_small(config)
     return dataclasses.replace(
         paper(config),
-        optimizer=Adam(learning_rate=3e-3 if tiny else 1e-3, clip_norm=1.0),
+        optimizer=Adam(learning_rate=1e-2 if tiny else 1e-3, clip_norm=1.0),
         schedule=Cosine(warmup_steps=10, final=0.0),
         batch_size=4 if short else 16 if tiny else 64,
         steps=20 if short else 40 if tiny else 1500,

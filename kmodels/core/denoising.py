@@ -124,10 +124,10 @@ def _sample(model: Denoiser, codec: images.Images) -> Endpoint:
     def sample(seed: tf.Tensor, **options: tf.Tensor) -> dict[str, tf.Tensor]:
         chosen = asked(model, codec, tf.size(seed), options)
 
-        def one(seeds: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
+        def made(seeds: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
             return model.sample(model.noise(seeds), seeds, **dict(zip(chosen, values, strict=True)))
 
-        return _answer(codec, one, seed, *chosen.values())
+        return _answer(codec, made, seed, *chosen.values())
 
     most = min(4, model.process.steps)
     return _endpoint(
@@ -151,13 +151,13 @@ def _interpolate(model: Denoiser, codec: images.Images) -> Endpoint:
         with tf.control_dependencies(inside):
             part = tf.identity(part)
 
-        def one(
+        def made(
             first: tf.Tensor, second: tf.Tensor, weight: tf.Tensor, *values: tf.Tensor
         ) -> tf.Tensor:
             start = diffusion.between(model.noise(first), model.noise(second), weight)
             return model.sample(start, first, **dict(zip(chosen, values, strict=True)))
 
-        return _answer(codec, one, seed, other, part, *chosen.values())
+        return _answer(codec, made, seed, other, part, *chosen.values())
 
     most = min(4, model.process.steps)
     return _endpoint(
@@ -190,7 +190,7 @@ def _inpaint(model: Denoiser, codec: images.Images) -> Endpoint:
             known = codec.see(pictures)
         white = tf.reduce_mean(masks, -1, keepdims=True) > 127.5
 
-        def one(
+        def made(
             seeds: tf.Tensor, known: tf.Tensor, white: tf.Tensor, *values: tf.Tensor
         ) -> tf.Tensor:
             hold = diffusion.holding(model.process, known, white, seeds)
@@ -198,7 +198,7 @@ def _inpaint(model: Denoiser, codec: images.Images) -> Endpoint:
             return model.sample(model.noise(seeds), seeds, hold=hold, **given)
 
         seeds = rows.spread(seed, batch)
-        return _answer(codec, one, seeds, known, white, *chosen.values())
+        return _answer(codec, made, seeds, known, white, *chosen.values())
 
     most = min(4, model.process.steps)
     text = tf.TensorSpec([None], tf.string)
@@ -214,9 +214,9 @@ def _inpaint(model: Denoiser, codec: images.Images) -> Endpoint:
     )
 
 
-def _answer(codec: images.Images, one: Any, *values: tf.Tensor) -> dict[str, tf.Tensor]:
+def _answer(codec: images.Images, made: Any, *values: tf.Tensor) -> dict[str, tf.Tensor]:
     shape = codec.size, codec.size, codec.channels
-    return drawing.answer(codec, rows.one_by_one(one, values, shape))
+    return drawing.answer(codec, rows.one_by_one(made, values, shape))
 
 
 def _decoded(codec: images.Images, contents: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:

@@ -64,10 +64,10 @@ def cpu(config: ddpm.Config) -> Recipe:
     short = not classifiers.is_small(config)
     return dataclasses.replace(
         paper(config),
-        optimizer=Adam(learning_rate=1e-2 if tiny else 1e-3, clip_norm=1.0),
+        optimizer=Adam(learning_rate=1e-2 if tiny else 2e-3, clip_norm=1.0),
         schedule=Cosine(warmup_steps=10, final=0.0),
         batch_size=4 if short else 16 if tiny else 64,
-        steps=20 if short else 40 if tiny else 1500,
+        steps=20 if short else 40 if tiny else 1000,
         log_every=5 if short else 10 if tiny else 50,
         eval_every=10 if short else 20 if tiny else 250,
         save_every=10 if short else 20 if tiny else 250,

@@ -7,7 +7,6 @@ import pytest
 
 from kmodels import ddpm
 from training import recipes
-from training.config import UserError
 from training.evaluators import denoised
 
 
@@ -27,10 +26,3 @@ def test_samples_and_a_strip_are_drawn_and_follow_the_weights(labels, lively):
     np.testing.assert_array_equal(again, first["samples"])
     lively(model, seed=1)
     assert (looks[0]()["samples"] != first["samples"]).any()
-
-
-def test_classes_of_other_data_are_a_sentence():
-    module = recipes.load("ddpm")
-    config = dataclasses.replace(ddpm.PRESETS["tiny"], labels=7)
-    with pytest.raises(UserError, match=r"10 classes and config.labels is 7; give --config.labels"):
-        module.prepare(config, module.recipe(config), None)

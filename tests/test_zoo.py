@@ -20,7 +20,7 @@ from training.config import Recipe
 
 HERE = pathlib.Path(__file__).parent
 SMALL = {"vocab": 50, "context": 16, "depth": 2, "width": 16, "heads": 2, "head_width": 12}
-SMALL |= {"classes": 7}
+SMALL |= {"classes": 7, "groups": 4}
 SMALLER = {"widths": 8, "hidden": 32}  # each number divided, at least 4
 FEWER = ("depths",)  # each number at most 2
 SHRUNK = [(name, preset) for name in zoo.names() for preset in zoo.load(name).PRESETS]

@@ -86,3 +86,23 @@ def _drawn(
         return draw(shape, seed=tf.stack([seed, at]), alg="philox")
 
     return tf.map_fn(of, seeds, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+
+
+def one_by_one(
+    function: Callable[..., tf.Tensor], values: Sequence[tf.Tensor], shape: Sequence[int]
+) -> tf.Tensor:
+    """What a function makes of each row by itself, float32 [B, *shape].
+
+    Kernels add in another order where a batch has another size, so what a network says of a row in
+    company differs in the last bits; a sampler that goes on from there makes them more.
+
+    Args:
+        function: Takes each of the values as [1, ...], gives float32 [1, *shape].
+        values: [B, ...] each.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def one(row: Sequence[tf.Tensor]) -> tf.Tensor:
+        return function(*[value[None] for value in row])[0]
+
+    return tf.map_fn(one, tuple(values), fn_output_signature=tf.TensorSpec(shape, tf.float32))

@@ -73,6 +73,7 @@ BATCHES = {  # by objective
     "next_token": tokens,
     "classification": labelled,
     "goodness": labelled,
+    "denoising": labelled,
     "perceptron_criterion": units,
     "minimax": played,
     "non_saturating": played,

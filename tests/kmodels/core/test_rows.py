@@ -45,3 +45,16 @@ def test_a_refusal_names_the_row():
     with pytest.raises(tf.errors.InvalidArgumentError, match="latent of row 2 holds a number"):
         rows.check_finite("latent", numbers)
     assert rows.check_finite("latent", numbers[:2]) == []
+
+
+def test_one_by_one_is_each_row_by_itself():
+    asked = []
+
+    def function(a, b):
+        asked.append(tuple(a.shape))
+        return tf.cast(a, tf.float32) * b + tf.cast(tf.shape(a)[0], tf.float32)
+
+    a, b = tf.constant([1, 2, 3]), tf.constant([0.5, 2.0, -1.0])
+    given = tf.function(lambda: rows.one_by_one(function, (a, b), []), autograph=False)()
+    assert given.numpy().tolist() == [1.5, 5.0, -2.0]
+    assert set(asked) == {(1,)}

@@ -1,0 +1,211 @@
+"""Diffusion: how data become noise in T steps, and how a sampler comes back in S of them.
+
+At time t, from 0 to T - 1, data x are x_t = sqrt(a_t) x + sqrt(1 - a_t) noise, where a_t, the
+papers' alpha-bar, falls from almost 1 to almost 0. Time -1 is the data themselves, a = 1.
+
+Sources: Ho, Jain, Abbeel 2020 (DDPM); Song, Meng, Ermon 2020 (DDIM); Nichol, Dhariwal 2021 (the
+cosine). Shapes: B batch.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from kmodels.core import rows
+
+Schedule = Literal["linear", "cosine"]
+Variance = Literal["small", "large"]
+Predict = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # x_t [B, ...], times int32 [B] -> noise
+Hold = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]  # x, turn, times of x -> x
+
+
+def linear(steps: int) -> np.ndarray:
+    """Each step's share of new variance, float64 [T], 1e-4 to 0.02 (DDPM, section 4)."""
+    return np.linspace(1e-4, 0.02, steps)
+
+
+def cosine(steps: int) -> np.ndarray:
+    """The same from a = cos^2, float64 [T], at most 0.999 (Nichol, Dhariwal, equation 17)."""
+    at = (np.arange(steps + 1) / steps + 0.008) / 1.008
+    left = np.cos(at * np.pi / 2) ** 2
+    betas: np.ndarray = np.minimum(1 - left[1:] / left[:-1], 0.999)
+    return betas
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Process:
+    """One way from data to noise.
+
+    Attributes:
+        alpha_bars: float64 [T + 1]; the one of time t stands at t + 1.
+        variance: Of the noise a sampler adds with eta 1: "small" is that of the posterior given
+            the data, "large" that of the step itself, DDPM's two choices (section 3.2).
+    """
+
+    alpha_bars: np.ndarray
+    variance: Variance = "small"
+
+    @classmethod
+    def of(cls, schedule: Schedule, steps: int, *, variance: Variance = "small") -> "Process":
+        """The process of a schedule in so many steps."""
+        betas = {"linear": linear, "cosine": cosine}[schedule](steps)
+        bars = np.concatenate([[1.0], np.cumprod(1 - betas)])
+        return cls(alpha_bars=bars, variance=variance)
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.alpha_bars) - 1
+
+    def alpha_bar(self, times: tf.Tensor) -> tf.Tensor:
+        """float64 [B] at int32 times [B] of -1 to T - 1."""
+        return tf.gather(tf.constant(self.alpha_bars, tf.float64), times + 1)
+
+    def noised(self, clean: tf.Tensor, noise: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
+        """x_t, float32 [B, ...], of data and standard normal noise (DDPM, equation 4)."""
+        bar = self.alpha_bar(times)
+        return _each(tf.sqrt(bar), clean) * clean + _each(tf.sqrt(1 - bar), noise) * noise
+
+    def cleaned(
+        self, x: tf.Tensor, noise: tf.Tensor, times: tf.Tensor, *, clip: bool = True
+    ) -> tf.Tensor:
+        """The data that x_t and a prediction of its noise speak of, cut off at -1 and 1."""
+        bar = self.alpha_bar(times)
+        clean = _each(tf.sqrt(1 / bar), x) * x - _each(tf.sqrt(1 / bar - 1), x) * noise
+        return tf.clip_by_value(clean, -1.0, 1.0) if clip else clean
+
+    def back(
+        self,
+        x: tf.Tensor,
+        clean: tf.Tensor,
+        times: tf.Tensor,
+        *,
+        before: tf.Tensor,
+        eta: tf.Tensor,
+        fresh: tf.Tensor,
+    ) -> tf.Tensor:
+        """From a time to an earlier one (DDIM, equations 12 and 16).
+
+        The noise that leads on is the one between x and `clean`, also where `clean` was cut off.
+        So with eta 1, one time at a time, this is DDPM's step (equations 6 and 7).
+
+        Args:
+            x: float32 [B, ...], at `times`.
+            clean: The data it speaks of, as `cleaned` gives.
+            before: int32 [B], the earlier times; -1 is the data.
+            eta: float32 [B], 0 adds no noise, 1 as much as DDPM.
+            fresh: Standard normal [B, ...].
+        """
+        now, then = self.alpha_bar(times), self.alpha_bar(before)
+        share = tf.cast(eta, tf.float64)
+        spread = share * tf.sqrt((1 - then) / (1 - now) * (1 - now / then))
+        led = tf.sqrt(tf.maximum(1 - then - spread**2, 0) / (1 - now))
+        if self.variance == "large":
+            spread = tf.where(before < 0, tf.zeros_like(share), share * tf.sqrt(1 - now / then))
+        kept = tf.sqrt(then) - led * tf.sqrt(now)
+        return _each(kept, x) * clean + _each(led, x) * x + _each(spread, x) * fresh
+
+
+def _each(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """[B] to [B, 1, ...], in the numbers of `like`."""
+    return tf.reshape(tf.cast(values, like.dtype), [-1] + [1] * (len(like.shape) - 1))
+
+
+def visited(process: Process, steps: tf.Tensor, turn: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The time at which a sampler stands before its turn, and the next one, int32 [B] each.
+
+    S of T times, evenly spread and rounded: from T - 1 down, the last before the data T / S - 1.
+
+    Args:
+        steps: int32 [B], S of each row.
+        turn: int32, from 0 on; a row that is done stays at its last one.
+    """
+    left = tf.maximum(steps - turn, 1)
+    now, then = ((2 * n * process.steps + steps) // (2 * steps) - 1 for n in (left, left - 1))
+    return now, then
+
+
+def sample(
+    process: Process,
+    predict: Predict,
+    start: tf.Tensor,
+    *,
+    seeds: tf.Tensor,
+    steps: tf.Tensor,
+    eta: tf.Tensor,
+    clip: bool = True,
+    hold: Hold | None = None,
+) -> tf.Tensor:
+    """Data from noise, float32 [B, ...]: one loop to the largest S, in which each row has its own.
+
+    Args:
+        predict: Tells the noise in x_t.
+        start: Standard normal [B, ...].
+        seeds: int64 [B]; a row's noise at a turn is that of its seed and the number from 1 on.
+        steps: int32 [B], in [1, T].
+        eta: float32 [B], in [0, 1]; 1 with S = T is DDPM's sampler, 0 DDIM's.
+        clip: Whether predicted data are cut off at -1 and 1.
+        hold: Changes what a turn has made.
+    """
+    shape = start.shape[1:]
+
+    def body(turn: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        times, before = visited(process, steps, turn)
+        clean = process.cleaned(x, predict(x, times), times, clip=clip)
+        fresh = tf.cond(
+            tf.reduce_any(eta > 0),
+            lambda: rows.normal(seeds, shape, turn=turn + 1),
+            lambda: tf.zeros_like(x),
+        )
+        moved = process.back(x, clean, times, before=before, eta=eta, fresh=fresh)
+        moved = moved if hold is None else hold(moved, turn, before)
+        going = tf.reshape(turn < steps, [-1] + [1] * len(shape))
+        return turn + 1, tf.where(going, moved, x)
+
+    most = tf.reduce_max(steps)
+    invariants = tf.TensorShape([]), start.shape
+    loop = tf.while_loop(
+        lambda turn, x: turn < most, body, (tf.constant(0), start), shape_invariants=invariants
+    )
+    made: tf.Tensor = loop[1]
+    return made
+
+
+def between(first: tf.Tensor, second: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Noise [B, ...] on the arc from the first, at weight 0, to the second (DDIM, section 5.3).
+
+    Args:
+        weight: float32 [B], in [0, 1].
+    """
+    axes = list(range(1, len(first.shape)))
+    squares = tf.reduce_sum(first**2, axes) * tf.reduce_sum(second**2, axes)
+    ratio = tf.reduce_sum(first * second, axes) / tf.sqrt(squares)
+    angle = tf.acos(tf.clip_by_value(ratio, -1.0, 1.0))
+    one = tf.sin(angle)
+    arc = one > 1e-4  # less is the same noise twice, whose arc is a point
+    safe = tf.where(arc, one, tf.ones_like(one))
+    a = tf.where(arc, tf.sin((1 - weight) * angle) / safe, 1 - weight)
+    b = tf.where(arc, tf.sin(weight * angle) / safe, weight)
+    return _each(a, first) * first + _each(b, second) * second
+
+
+def holding(process: Process, known: tf.Tensor, new: tf.Tensor, seeds: tf.Tensor) -> Hold:
+    """A sampler's `hold` that leads it by what is known (Song et al. 2021, appendix I.2).
+
+    After each turn the known places are the known data with as much noise as belongs there, at the
+    end none.
+
+    Args:
+        known: float32 [B, ...], data.
+        new: bool, of a shape that spreads over them; what is to be made.
+        seeds: int64 [B]; the noise is that of the numbers from -1 down.
+    """
+
+    def hold(x: tf.Tensor, turn: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
+        fresh = rows.normal(seeds, x.shape[1:], turn=-1 - turn)
+        return tf.where(new, x, process.noised(known, fresh, times))
+
+    return hold

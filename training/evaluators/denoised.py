@@ -1,0 +1,68 @@
+"""What a diffusion model makes of noise, and of held-out pictures under more and more of it."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kmodels.core.denoising import NO_LABEL
+from training.evaluators import pictures
+from training.loop import Evaluator
+from training.prepared import Prepared
+
+STEPS = 20  # of the sampler
+ROWS = 20  # pictures of a grid
+TIMES = 8  # of a strip
+
+
+def samples(model: Any, prepared: Prepared) -> Evaluator:
+    """A function that gives {"samples": a grid}, by DDIM from the same seeds each time.
+
+    Where the network can be told a class, each picture is asked to be of one, in turn.
+    """
+    codec = prepared.codec
+    seeds = tf.range(ROWS, dtype=tf.int64)
+    told = [i % model.labels if model.labels else NO_LABEL for i in range(ROWS)]
+    captions = ["" if label == NO_LABEL else codec.labels[label] for label in told]
+    options = {
+        "steps": tf.fill([ROWS], min(STEPS, model.process.steps)),
+        "eta": tf.zeros([ROWS]),
+        "labels": tf.constant(told),
+        "scale": tf.ones([ROWS]),
+    }
+
+    def draw() -> tf.Tensor:
+        return codec.unsee(model.sample(model.noise(seeds), seeds, **options))
+
+    made = tf.function(draw, autograph=False)
+
+    def look() -> dict[str, Any]:
+        return {"samples": pictures.sheet(made().numpy(), captions)}
+
+    return look
+
+
+def strip(model: Any, prepared: Prepared) -> Evaluator:
+    """A function that gives {"denoised": one held-out picture at growing times}.
+
+    Above is what the network is shown, below the picture that its answer speaks of.
+    """
+    codec = prepared.codec
+    batch = next(iter(prepared.data.batches("eval", 1, seed=0)))
+    times = tf.constant(np.linspace(0, model.process.steps - 1, TIMES).astype(np.int32))
+    clean = tf.repeat(batch["image"], TIMES, axis=0)
+    labels = tf.repeat(batch["label"], TIMES, axis=0)
+    noise = tf.repeat(model.noise(tf.constant([0], tf.int64)), TIMES, axis=0)
+    captions = [*(f"time {t}" for t in times.numpy()), *[""] * TIMES]
+
+    def draw() -> tf.Tensor:
+        noisy = model.process.noised(clean, noise, times)
+        said = tf.cast(model(noisy, times, labels), tf.float32)
+        return codec.unsee(tf.concat([noisy, model.process.cleaned(noisy, said, times)], 0))
+
+    made = tf.function(draw, autograph=False)
+
+    def look() -> dict[str, Any]:
+        return {"denoised": pictures.sheet(made().numpy(), captions)}
+
+    return look

@@ -35,6 +35,7 @@ from keras import ops
 from kmodels.core import checks, denoising, diffusion, rows
 from kmodels.core.codecs.images import Images
 from kmodels.core.denoising import NO_LABEL
+from kmodels.core.normalisation import GroupNormalization
 from kmodels.core.paper import Citation, Endpoint
 from kmodels.core.rows import Draw
 
@@ -140,9 +141,9 @@ PRESETS = {
 }  # fmt: skip
 
 
-def norm(config: Config, name: str) -> keras.layers.GroupNormalization:
+def norm(config: Config, name: str) -> GroupNormalization:
     """Group normalisation with the authors' epsilon."""
-    return keras.layers.GroupNormalization(config.groups, epsilon=1e-6, name=name)
+    return GroupNormalization(config.groups, epsilon=1e-6, name=name)
 
 
 def conv(channels: int, name: str, *, zero: bool = False, **options: Any) -> keras.layers.Conv2D:

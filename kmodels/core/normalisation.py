@@ -46,6 +46,23 @@ class LayerNormalization(keras.layers.LayerNormalization):
         return tf.cast(whole, x.dtype)
 
 
+class GroupNormalization(keras.layers.GroupNormalization):
+    """Keras's, over maps [B, H, W, C] of known sides, in fewer operations; float32 inside."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        height, width, channels = x.shape[1:]
+        whole = tf.reshape(
+            tf.cast(x, tf.float32), (-1, height * width, self.groups, channels // self.groups)
+        )
+        whole -= tf.reduce_mean(whole, (1, 3), keepdims=True)
+        variance = tf.reduce_mean(tf.square(whole), (1, 3), keepdims=True)
+        whole = tf.reshape(
+            whole * tf.math.rsqrt(variance + self.epsilon), (-1, height, width, channels)
+        )
+        whole = whole * tf.cast(self.gamma, tf.float32) + tf.cast(self.beta, tf.float32)
+        return tf.cast(whole, x.dtype)
+
+
 def batch_norm(config: Any, name: str, *, gamma: Any = "ones") -> BatchNormalization:
     """Over a replica's batch or all, as `config.statistics` says; momentum 0.9, epsilon 1e-5."""
     return BatchNormalization(

@@ -66,16 +66,20 @@ def made(lively):
 @pytest.fixture(scope="module")
 def ask(made):
     offered = ddpm.endpoints(*made)
-    functions = {
-        name: tf.function(e.function, autograph=False, reduce_retracing=True)
-        for name, e in offered.items()
-    }
+    functions = {}
+
+    def traced(name):
+        """Once, for any number of rows."""
+        if name not in functions:
+            function = tf.function(offered[name].function, autograph=False)
+            functions[name] = function.get_concrete_function(**offered[name].inputs)
+        return functions[name]
 
     def call(name, **given):
         endpoint = offered[name]
         values = {**endpoint.defaults, **given}
         tensors = {k: tf.constant(v, endpoint.inputs[k].dtype) for k, v in values.items()}
-        return functions[name](**tensors)["image"].numpy()
+        return traced(name)(**tensors)["image"].numpy()
 
     return call
 

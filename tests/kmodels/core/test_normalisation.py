@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from kmodels.core.normalisation import (
+    GroupNormalization,
     LayerNormalization,
     LocalResponseNormalization,
     batch_norm,
@@ -113,3 +114,19 @@ def test_layers_are_normalised_as_keras_normalises_them(lively, center, dtype):
     for pair in (answers, [tape.gradient(square, x) for square in squares]):
         one, other = (tf.cast(y, tf.float32) for y in pair)
         np.testing.assert_allclose(one, other, atol=1e-4 if dtype == "float32" else 0.1)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_groups_are_normalised_over_places_and_their_channels(dtype):
+    maps = np.random.default_rng(1).normal(3, 2, (2, 3, 5, 6)).astype(np.float32)
+    layer = GroupNormalization(2, epsilon=1e-6)
+    layer.build(maps.shape)
+    gamma, beta = np.arange(1.0, 7.0), np.arange(6.0) / 7
+    layer.gamma.assign(gamma), layer.beta.assign(beta)
+    given = layer.call(tf.cast(maps, dtype))
+    groups = maps.astype(float).reshape(2, 15, 2, 3)
+    mean, variance = (f(axis=(1, 3), keepdims=True) for f in (groups.mean, groups.var))
+    wanted = ((groups - mean) / np.sqrt(variance + 1e-6)).reshape(maps.shape) * gamma + beta
+    assert given.dtype == dtype
+    tolerance = 1e-5 if dtype == tf.float32 else 0.1
+    np.testing.assert_allclose(tf.cast(given, tf.float32), wanted, atol=tolerance)

@@ -53,6 +53,7 @@ def _recipe(config: autoencoder.Config, *, batch_size: int, steps: int, origin: 
         eval_every=every,
         save_every=every,
         eval_batches=-(-(drawers.DIGITS if small else drawers.MNIST) // batch_size),
+        xla=not small,
         origin=origin,
     )
 

@@ -39,13 +39,14 @@ def recipe(config: autoencoder.Config) -> Recipe:
 
 def _recipe(config: autoencoder.Config, *, batch_size: int, steps: int, origin: Origin) -> Recipe:
     small = config.size <= 8
+    rate = 3e-2 if not config.hidden else 3e-3 if small else 1e-3
     every = steps // 2 if steps < 100 else steps // 6
     return Recipe(
         data="digits" if small else "mnist",
         codec=drawers.CODEC,
         learner="gradient",
         objective="reconstruction",
-        optimizer=Adam(learning_rate=3e-3 if small else 1e-3),
+        optimizer=Adam(learning_rate=rate),
         schedule=Cosine(warmup_steps=10 if steps < 100 else 100, final=0.0),
         batch_size=batch_size,
         steps=steps,

@@ -9,7 +9,7 @@ import tensorflow as tf
 from kmodels import vae
 from training import drawers
 from training.config import OptimizerChoice, Origin, Recipe, ScheduleChoice
-from training.evaluators import drawings
+from training.evaluators import drawings, likelihood
 from training.loop import Evaluator
 from training.optimization import Adagrad, Adam, Constant, Cosine, Step
 from training.prepared import Prepared
@@ -50,9 +50,10 @@ def recipe(config: vae.Config) -> Recipe:
         rule = Adam(learning_rate=1e-3)
         return _recipe(config, rule, Cosine(), batch_size=100, steps=6000, origin="cpu")
     tiny = vae.param_count(config) < 10_000 and bool(config.hidden)
+    rate = 3e-2 if not config.hidden else 1e-2 if tiny else 2e-3
     return _recipe(
         config,
-        Adam(learning_rate=1e-2 if tiny else 2e-3),
+        Adam(learning_rate=rate),
         Cosine(final=0.0),
         batch_size=8 if tiny else 64,
         steps=40 if tiny else 4500,
@@ -94,7 +95,7 @@ PROFILES = {"paper": paper, "burda": burda, "cpu": recipe}
 
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
-    """Pictures made again, drawn from latents, and on the way along each; the plane of two."""
+    """Pictures made again, drawn, on the way along each latent, on the plane of two; bounds."""
 
     def encode(seen: tf.Tensor) -> tf.Tensor:
         return model.encoder(seen)["mean"]
@@ -106,6 +107,7 @@ def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
         drawings.reconstructions(lambda seen: make(encode(seen)), prepared),
         drawings.samples(make, prepared, width=model.config.latents),
         drawings.traversals(make, encode, prepared),
+        likelihood.bounds(model, prepared),
     ]
     if model.config.latents == 2:
         looks += [drawings.plane(make, prepared), drawings.positions(encode, prepared)]

@@ -30,7 +30,7 @@ def paper(config: autoencoder.Config) -> Recipe:
 
 
 def recipe(config: autoencoder.Config) -> Recipe:
-    """Minutes on a CPU: the embedded digits a hundred times, MNIST five times."""
+    """Minutes on a CPU: the embedded digits 130 times, MNIST five times."""
     if config.size > 8:
         return _recipe(config, batch_size=100, steps=3000, origin="cpu")
     tiny = autoencoder.param_count(config) < 3000 and bool(config.hidden)

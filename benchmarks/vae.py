@@ -111,7 +111,7 @@ def mnist(flags: Flags) -> dict[str, list[float]]:
     import tensorflow as tf
 
     from kmodels import vae
-    from training import checkpoints, recipes
+    from training import checkpoints, draws, recipes
     from training import runs as folders
     from training.evaluators import likelihood
     from training.objectives.elbo import seen
@@ -140,7 +140,7 @@ def mnist(flags: Flags) -> dict[str, list[float]]:
         for k in flags.draws
     }
     for i, batch in enumerate(data.batches("eval", 100, seed=0).take(flags.pictures // 100)):
-        told = seen(model, batch["image"], training=True)  # a throw of the coin for each picture
+        told = seen(model, draws.added(batch, model, training=True))  # black and white
         for k, take in takes.items():
             found[f"L_{k}"].append(-float(tf.reduce_mean(take(told, tf.constant(i)))))
     return found

@@ -181,6 +181,12 @@ class Autoencoder(keras.Model):
         self.seeds = keras.random.SeedGenerator(name="seeds")  # of pixels that are missing
         self.built = True  # both parts are
 
+    @property
+    def draws(self) -> dict[str, rows.Draw]:
+        """What decides which pixels are missing; see `training.draws`."""
+        places = (self.config.size, self.config.size, 1)
+        return {"chance": rows.Draw("uniform", places)} if self.config.noise else {}
+
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.decoder(self.encoder(image, training=training), training=training)
 

@@ -158,6 +158,14 @@ class VAE(keras.Model):
         self.seeds = keras.random.SeedGenerator(name="seeds")  # of latents, and of black and white
         self.built = True  # both parts are
 
+    @property
+    def draws(self) -> dict[str, rows.Draw]:
+        """What the bound draws for each row of a batch; see `training.draws`."""
+        noise = {"noise": rows.Draw("normal", (self.config.latents,))}
+        if self.config.output == "gaussian":
+            return noise
+        return {**noise, "chance": rows.Draw("uniform", self.config.shape)}
+
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
         latent = self.encoder(image, training=training)["mean"]
         return self.decoder(latent, training=training)["pixels"]
@@ -210,8 +218,8 @@ def log_weights(model: VAE, image: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     q = model.encoder(image)
     z = latents(q["mean"], q["logvar"], noise)
     k, count = tf.shape(noise)[0], tf.shape(noise)[1]
-    rows = tf.tile(image, [k, 1, 1, 1])
-    known = tf.reshape(model.log_likelihood(rows, tf.reshape(z, (-1, z.shape[-1]))), (k, count))
+    images = tf.tile(image, [k, 1, 1, 1])
+    known = tf.reshape(model.log_likelihood(images, tf.reshape(z, (-1, z.shape[-1]))), (k, count))
     prior = _log_normal(z, 0.0, tf.zeros_like(z))
     posterior = _log_normal(z, q["mean"], q["logvar"])
     return known + tf.reduce_sum(prior - posterior, axis=-1)

@@ -59,7 +59,6 @@ def _ten_steps(kind: str) -> tuple[dict[str, np.ndarray], str]:
     [
         ("one", "plain"),
         ("one", "parts"),
-        ("mirrored", "plain"),
         ("mirrored", "parts"),
         ("multi_worker", "plain"),
     ],

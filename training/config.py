@@ -104,6 +104,9 @@ class Recipe:
         codec: What turns user values into batches.
         learner: A rule in `training/learners`.
         objective: A function in `training/objectives`.
+        discriminator_optimizer: Of the second network where two play against each other, as
+            `optimizer` is the generator's; None where there is one network.
+        critic_steps: Updates of the discriminator before each of the generator.
         batch_size: Examples in one step, over all replicas.
         micro_batches: Parts a replica's batch is cut into, their gradients summed.
         steps: Steps in the run.
@@ -124,6 +127,8 @@ class Recipe:
         mixup: alpha of the Beta(alpha, alpha) by which training examples are mixed; 0 mixes none.
         randaugment: How many operations of which magnitude, 0 to 10, change each training picture;
             None changes none.
+        colour_strength: s, by which the colours of the two views of contrastive learning are
+            changed; 0 leaves them.
     """
 
     data: str
@@ -132,6 +137,8 @@ class Recipe:
     objective: str
     optimizer: OptimizerChoice
     schedule: ScheduleChoice
+    discriminator_optimizer: OptimizerChoice | None = None
+    critic_steps: int = 1
     batch_size: int
     micro_batches: int = 1
     steps: int
@@ -149,6 +156,7 @@ class Recipe:
     label_smoothing: float = 0.0
     mixup: float = 0.0
     randaugment: tuple[int, int] | None = None
+    colour_strength: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches", "keep"):
@@ -162,6 +170,19 @@ class Recipe:
         limit = self.loss_limit
         check(limit is None or limit > 1, "loss_limit", limit, "be above 1, or None")
         self._check_targets()
+        self._check_players()
+
+    def _check_players(self) -> None:
+        """Raises UserError unless there is an optimizer for each network that is trained."""
+        two, second = self.learner == "adversarial", self.discriminator_optimizer
+        kind = None if second is None else second.kind
+        must = "be given" if two else "be left out"
+        needs = f"{must} where the learner is {self.learner}"
+        check(two == (second is not None), "discriminator_optimizer", kind, needs)
+        steps, rows = self.critic_steps, self.batch_size
+        check(steps >= 1, "critic_steps", steps, "be at least 1")
+        check(two or steps == 1, "critic_steps", steps, f"be 1 where the learner is {self.learner}")
+        check(rows % steps == 0, "critic_steps", steps, f"divide batch_size, {rows}")
 
     def _check_targets(self) -> None:
         """Raises UserError unless labels and pictures can be changed as the fields say."""
@@ -175,6 +196,11 @@ class Recipe:
             classes = self.objective == "classification" or not getattr(self, name)
             needs = f"be left out where the objective is {self.objective}: there are no classes"
             check(classes, name, getattr(self, name), needs)
+        strength = self.colour_strength
+        check(0 <= strength < math.inf, "colour_strength", strength, "be at least 0 and finite")
+        views = self.objective == "contrastive" or not strength
+        needs = f"be left out where the objective is {self.objective}: it compares no views"
+        check(views, "colour_strength", strength, needs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -30,10 +30,12 @@ C = TypeVar("C")
 K = TypeVar("K", bound=CodecChoice)
 R = TypeVar("R", bound=OptimizerChoice)
 S = TypeVar("S", bound=ScheduleChoice)
+D = TypeVar("D", bound=OptimizerChoice | None)
 Bare = tyro.conf.FlagCreatePairsOff[bool]
 PUBLISHED = (  # what papers say
     *("optimizer", "schedule", "batch_size", "steps", "average_half_life"),
-    *("label_smoothing", "mixup", "randaugment"),
+    *("discriminator_optimizer", "critic_steps"),
+    *("label_smoothing", "mixup", "randaugment", "colour_strength"),
 )
 
 
@@ -43,7 +45,7 @@ def _kinds(part: str, kinds: Iterable[str]) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(Generic[C, K, R, S]):
+class Flags(Generic[C, K, R, S, D]):
     """Trains a paper's model, exports it, and says how to serve it. The same command resumes.
 
     Attributes:
@@ -74,6 +76,8 @@ class Flags(Generic[C, K, R, S]):
         eval_batches: Batches in one evaluation.
         keep: Newest checkpoints that stay, besides the best.
         micro_batches: Parts a replica's batch is cut into, to save memory.
+        critic_steps: Where two networks play against each other, updates of the discriminator
+            before each of the generator; they share the batch.
         average_half_life: Examples after which a weight counts half in the averaged weights, which
             are then evaluated and exported.
         loss_limit: How many times its running level the loss may reach before the run stops
@@ -82,6 +86,7 @@ class Flags(Generic[C, K, R, S]):
         mixup: alpha of Beta(alpha, alpha), by which training examples and their labels are mixed in
             pairs; 0 mixes none.
         randaugment: Operations on each training picture, and their magnitude from 0 to 10.
+        colour_strength: How strongly colours of compared views are changed; 0 leaves them.
         journals: What is written beside logs.jsonl and samples/: any of csv, tensorboard, wandb,
             mlflow, with commas between.
         profile: FIRST:LAST, steps to profile for TensorBoard; whole calls of the graph are.
@@ -114,11 +119,13 @@ class Flags(Generic[C, K, R, S]):
     eval_batches: int
     keep: int = 2
     micro_batches: int = 1
+    critic_steps: int = 1
     average_half_life: int | None = None
     loss_limit: float | None
     label_smoothing: float = 0.0
     mixup: float = 0.0
     randaugment: tuple[int, int] | None = None
+    colour_strength: float = 0.0
     journals: str = "csv,tensorboard"
     profile: str | None = None
     list: Annotated[Bare, tyro.conf.arg(name="list")] = False
@@ -129,6 +136,9 @@ class Flags(Generic[C, K, R, S]):
     codec: K
     optimizer: tyro.conf.FlagConversionOff[Annotated[R, _kinds("optimizer", OPTIMIZERS)]]
     schedule: tyro.conf.FlagConversionOff[Annotated[S, _kinds("schedule", SCHEDULES)]]
+    discriminator_optimizer: tyro.conf.FlagConversionOff[
+        Annotated[D, _kinds("discriminator-optimizer", OPTIMIZERS)]
+    ]
 
     def over(self, base: Recipe) -> Recipe:
         """The recipe with what was given on the command line; no paper's if that changes it."""
@@ -144,7 +154,7 @@ class _ConfigOnly(Generic[C]):
     config: tyro.conf.FlagConversionOff[C]
 
 
-def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any], Recipe]:
+def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any, Any], Recipe]:
     """Flags and the recipe they override.
 
     Raises:
@@ -167,9 +177,12 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any], Recipe]:
     shared = {f.name for f in dataclasses.fields(Flags)}
     shared &= {f.name for f in dataclasses.fields(Recipe)}
     given = {name: getattr(base, name) for name in shared}
-    flags: Flags[Any, Any, Any, Any] = Flags(model=model, preset=preset, config=config, **given)
+    flags: Flags[Any, Any, Any, Any, Any] = Flags(
+        model=model, preset=preset, config=config, **given
+    )
     _check_names(argv, flags)
-    whole: Any = Flags[kind, type(base.codec), type(base.optimizer), type(base.schedule)]  # type: ignore[valid-type,misc]
+    parts = (base.codec, base.optimizer, base.schedule, base.discriminator_optimizer)
+    whole: Any = Flags[(kind, *map(type, parts))]  # type: ignore[misc,valid-type]
     flags = tyro.cli(whole, prog="python -m training.run", args=list(argv), default=flags)
     _check_values(flags)
     return flags, flags.over(chosen)
@@ -210,36 +223,42 @@ def _with_kinds(argv: Sequence[str], recipe: Recipe) -> Recipe:
 
     def chosen(part: str, kinds: Mapping[str, Any]) -> Any:
         default = getattr(recipe, part)
+        if default is None:
+            return None
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        first.add_argument(f"--{part}.kind", dest="kind", default=default.kind)
+        spelled = f"--{part.replace('_', '-')}.kind"
+        first.add_argument(spelled, f"--{part}.kind", dest="kind", default=default.kind)
         kind = first.parse_known_args(argv)[0].kind
         if kind not in kinds:
-            raise UserError(zoo.unknown(f"--{part}.kind", kind, list(kinds)))
+            raise UserError(zoo.unknown(spelled, kind, list(kinds)))
         return default if kind == default.kind else kinds[kind]()
 
     return dataclasses.replace(
         recipe,
         optimizer=chosen("optimizer", OPTIMIZERS),
         schedule=chosen("schedule", SCHEDULES),
+        discriminator_optimizer=chosen("discriminator_optimizer", OPTIMIZERS),
     )
 
 
-def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any, Any]) -> None:
+def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any, Any, Any]) -> None:
     """Raises UserError for a flag that does not exist; the message names the nearest."""
     names: list[str] = []
     for field in dataclasses.fields(flags):
         value = getattr(flags, field.name)
+        if field.name == "discriminator_optimizer" and value is None:
+            continue  # this paper trains one network
         inner = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
         names += [f"{field.name}.{f.name}" for f in inner] or [field.name]
 
     def where(name: str) -> str:
-        kind = getattr(getattr(flags, name[2:].split(".")[0], None), "kind", None)
+        kind = getattr(getattr(flags, name[2:].split(".")[0].replace("-", "_"), None), "kind", None)
         return f" where the kind is {kind}" if kind and "." in name else ""
 
     command.check_names(argv, names, where=where)
 
 
-def _check_values(flags: Flags[Any, Any, Any, Any]) -> None:
+def _check_values(flags: Flags[Any, Any, Any, Any, Any]) -> None:
     """Raises UserError for values that no type can rule out."""
     check(0 <= flags.seed < 2**32, "seed", flags.seed, "lie in [0, 2^32)")
     check(

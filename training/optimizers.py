@@ -15,14 +15,23 @@ from training.schedules import Rate
 
 
 def make(
-    values: OptimizerChoice, schedule: ScheduleChoice, steps: int, model: keras.Model
+    values: OptimizerChoice,
+    schedule: ScheduleChoice,
+    steps: int,
+    model: keras.Model,
+    *,
+    updates: int = 1,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of these values, built on the model's trainable variables.
 
     Make it inside the strategy's scope. Its attribute `rate` is the schedule, which learners tell
     the watched number of each evaluation.
+
+    Args:
+        steps: In the run.
+        updates: Of these variables in one step.
     """
-    rate = Rate(values.learning_rate, schedule, steps)
+    rate = Rate(values.learning_rate, schedule, steps, updates=updates)
     optimizer = _rule(values, rate)
     if values.decay == "matrices":
         vectors = [v for v in model.trainable_variables if len(v.shape) < 2]

@@ -74,6 +74,7 @@ def pictures(
     codec: Images | None = None,
     cut: Each | None = None,
     changes: Sequence[Change] = (),
+    views: int = 1,
 ) -> Prepared:
     """Pictures for a network of such an input, centred and scaled by the training part.
 
@@ -81,6 +82,7 @@ def pictures(
         codec: Another run's, to be taken as it is; None fits one.
         cut: Brings training pictures to the network's size; None does as serving does.
         changes: What is done to training pictures; see `training.data.changes`.
+        views: How often `cut` looks at a picture.
 
     Raises:
         UserError: the config has another number of classes, or the codec's choices do not fit.
@@ -96,7 +98,7 @@ def pictures(
         )
 
     def see(inputs: tf.Tensor) -> tf.Tensor:
-        fits = tuple(inputs.shape[1:]) == (size, size, channels)
+        fits = tuple(inputs.shape[-3:]) == (size, size, channels)
         return fitted.see(inputs if fits else fitted.fit(inputs))
 
     def alone(picture: tf.Tensor) -> tf.Tensor:
@@ -110,6 +112,7 @@ def pictures(
         each=_each(recipe, alone, cut, channels),
         changes=changes,
         targets=_targets(recipe, source),
+        views=views,
     )
     config = with_classes(config, fitted.labels)
     return Prepared(config, fitted, data, source.sha256, remark=source.remark)

@@ -217,7 +217,8 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
     from training.data import encoded
     from training.journal import Journal
 
-    strategy.check_divides(run.recipe.batch_size, chosen, run.recipe.micro_batches)
+    parts = run.recipe.micro_batches * run.recipe.critic_steps
+    strategy.check_divides(run.recipe.batch_size, chosen, parts)
     agree(run, chosen)
     module = recipes.load(run.model)
     learner = learner_of(run, chosen)

@@ -40,6 +40,7 @@ def read(run_dir: pathlib.Path) -> Run:
         return {
             "config": type(next(iter(zoo.load(model).PRESETS.values()))),
             "recipe.optimizer": Optimizer,
+            "recipe.discriminator_optimizer": Optimizer | None,
             "recipe.schedule": Schedule,
         }
 

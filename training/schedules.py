@@ -15,10 +15,14 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: The optimizer's learning_rate.
         steps: The run's last step, where what falls has fallen.
+        updates: Calls of the optimizer in one step.
     """
 
-    def __init__(self, peak: float, schedule: ScheduleChoice, steps: int) -> None:
+    def __init__(
+        self, peak: float, schedule: ScheduleChoice, steps: int, *, updates: int = 1
+    ) -> None:
         super().__init__()
+        self.updates = updates
         self.peak, self.schedule, self.steps = peak, schedule, steps
         self.reduced: keras.Variable | None = None  # a plateau's share
 
@@ -45,8 +49,8 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
             self.reduced.assign(self.reduced * schedule.factor)
             self.waited.assign(0.0)
 
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        step = tf.cast(step, tf.float32)
+    def __call__(self, update: tf.Tensor) -> tf.Tensor:
+        step = tf.cast(tf.cast(update, tf.int64) // self.updates, tf.float32)
         if self.reduced is not None:
             return self.peak * tf.convert_to_tensor(self.reduced)
         warmup = float(getattr(self.schedule, "warmup_steps", 0))

@@ -7,10 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from training import draws
 from training.averages import Average
 from training.loss_scale import LossScale
 
-Batch = dict[str, tf.Tensor]
+Batch = draws.Batch
 Logs = dict[str, tf.Tensor]
 Part = tuple[list[tf.Tensor], Logs]  # gradients and logs of some rows
 Objective = Callable[..., tuple[tf.Tensor, Logs]]
@@ -28,10 +29,12 @@ def descend(
     compile: bool = False,
     average: Average | None = None,
     loss_scale: LossScale | None = None,
+    variables: list[keras.Variable] | None = None,
 ) -> Logs:
     """One step down the gradient of the global batch's mean loss.
 
-    Called in a replica's context with that replica's part of the batch. The gradients of all
+    Called in a replica's context with that replica's part of the batch, which gets what the model
+    draws for its rows. The gradients of all
     replicas are summed, each by its share of the weight, then freed of the loss scale, then
     clipped, then applied. A step whose summed gradient is not finite is skipped where there is a
     loss scale: weights, optimizer and average stay as they are.
@@ -47,6 +50,8 @@ def descend(
             normalisation then takes its statistics from each part.
         average: Follows the weights.
         loss_scale: What the loss is multiplied with before its gradient is taken.
+        variables: What moves, and what the optimizer was built on; None moves all of the model's
+            trainable ones. The others are constants of this step.
 
     Returns:
         The logs of this part, with the loss, and "loss_scale" where there is one.
@@ -55,18 +60,18 @@ def descend(
     normalised = _normalisations(model)
     # XLA cannot compile the exchange of statistics between replicas.
     compile = compile and (alone or not any(layer.synchronized for layer in normalised))
-    variables = model.trainable_variables
+    moving = model.trainable_variables if variables is None else variables
     scale = None if loss_scale is None else tf.identity(loss_scale.scale)
 
     def gradients_of(part: Batch) -> Part:
         with tf.GradientTape() as tape:
             loss, logs = objective(model, part, training=True)
             scaled = loss if scale is None else loss * scale
-        gradients = tape.gradient(scaled, [v.value for v in variables])
+        gradients = tape.gradient(scaled, [v.value for v in moving])
         return [tf.convert_to_tensor(g) for g in gradients], {"loss": loss, **logs}
 
     def move(gradients: list[tf.Tensor]) -> None:
-        _apply(optimizer, gradients, variables, clip_norm)
+        _apply(optimizer, gradients, moving, clip_norm)
         if average is not None:
             average.update()
 
@@ -81,12 +86,24 @@ def descend(
         return {**logs, "loss_scale": scale}
 
     compute = compiled(gradients_of) if compile else gradients_of
+    batch = draws.added(batch, model, training=True)
     parts: list[Part] = []
-    for micro_batch in _cut(batch, micro_batches):
+    for micro_batch in cut(batch, micro_batches):
         with tf.control_dependencies([logs["loss"] for _, logs in parts]):  # one after another
             lanes = _lanes(micro_batch) if compile and alone and not normalised else 1
-            parts += [compute(lane) for lane in _cut(micro_batch, lanes)]  # all at once
+            parts += [compute(lane) for lane in cut(micro_batch, lanes)]  # all at once
     return compiled(update)(parts) if compile and alone else update(parts)
+
+
+def judge(objective: Objective, model: keras.Model, batch: Batch, *, compile: bool = False) -> Logs:
+    """The logs of a batch, with the loss, where nothing moves; in a replica's context."""
+
+    def forward(batch: Batch) -> Logs:
+        loss, logs = objective(model, batch, training=False)
+        return {"loss": loss, **logs}
+
+    batch = draws.added(batch, model, training=False)
+    return compiled(forward)(batch) if compile else forward(batch)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -115,11 +132,12 @@ def _normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]
     return [layer for layer in found if layer.trainable]
 
 
-def _cut(batch: Batch, count: int) -> list[Batch]:
+def cut(batch: Batch, count: int) -> list[Batch]:
+    """A batch by row in so many equal parts."""
     if count == 1:
         return [batch]
-    cut = {name: tf.split(value, count) for name, value in batch.items()}
-    return [{name: parts[i] for name, parts in cut.items()} for i in range(count)]
+    split = {name: tf.split(value, count) for name, value in batch.items()}
+    return [{name: parts[i] for name, parts in split.items()} for i in range(count)]
 
 
 def _weighted_sum(parts: Sequence[Part]) -> Part:

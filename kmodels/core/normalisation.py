@@ -46,7 +46,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
         return tf.cast(whole, x.dtype)
 
 
-def batch_norm(config: Any, name: str, *, gamma: str = "ones") -> BatchNormalization:
+def batch_norm(config: Any, name: str, *, gamma: Any = "ones") -> BatchNormalization:
     """Over a replica's batch or all, as `config.statistics` says; momentum 0.9, epsilon 1e-5."""
     return BatchNormalization(
         momentum=0.9,

@@ -4,11 +4,23 @@ A row's answer depends on nothing but the row, so it is the same to the bit alon
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
 from kmodels.core.sampling import must
+
+
+class Draw(NamedTuple):
+    """Random numbers that training draws for each row of a batch; see `training.draws`.
+
+    Attributes:
+        kind: Standard normal, or in [0, 1).
+        shape: Of a row's.
+    """
+
+    kind: Literal["normal", "uniform"]
+    shape: tuple[int, ...]
 
 
 def spread(value: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:

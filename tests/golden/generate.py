@@ -60,12 +60,31 @@ def bright(config: Any) -> dict[str, np.ndarray]:
     return {"image": image.astype(np.float32)}
 
 
+def played(config: Any) -> dict[str, np.ndarray]:
+    """Random pictures or rows of numbers; and latents to ask with, for training draws its own."""
+    rng = np.random.default_rng(len("played"))
+    latent = rng.normal(0, 1, (ROWS, config.latent)).astype(np.float32)
+    (key, inputs), *_ = labelled(config).items()
+    return {"latent": latent, key: inputs}
+
+
+def twins(config: Any) -> dict[str, np.ndarray]:
+    """Random pictures, each twice with a little noise."""
+    rng = np.random.default_rng(len("twins"))
+    pictures = rng.uniform(0, 1, (ROWS, 1, config.size, config.size, config.channels))
+    views = pictures + rng.normal(0, 0.05, (ROWS, 2, *pictures.shape[2:]))
+    return {"image": views.astype(np.float32)}
+
+
 BATCHES = {  # by objective
+    "contrastive": twins,
     "next_token": tokens,
     "classification": labelled,
     "perceptron_criterion": units,
     "reconstruction": bright,
     "elbo": bright,
+    "minimax": played,
+    "non_saturating": played,
 }
 
 

@@ -68,9 +68,26 @@ def test_a_field_that_one_side_lacks_is_a_difference(make_run):
             "randaugment is (2, 11); it must be a count from 1, a magnitude from 0 to 10.",
         ),
         (
+            {"learner": "adversarial"},
+            "discriminator_optimizer is None; it must be given where the learner is adversarial.",
+        ),
+        (
+            {"discriminator_optimizer": optimization.SGD()},
+            "discriminator_optimizer is sgd; it must be left out where the learner is gradient.",
+        ),
+        (
             {"mixup": 0.2},
             "mixup is 0.2; it must be left out where the objective is next_token: there are no "
             "classes.",
+        ),
+        (
+            {"colour_strength": -1.0},
+            "colour_strength is -1.0; it must be at least 0 and finite.",
+        ),
+        (
+            {"colour_strength": 0.5},
+            "colour_strength is 0.5; it must be left out where the objective is next_token: it "
+            "compares no views.",
         ),
     ],
 )
@@ -92,6 +109,7 @@ def types_of(model):
     return {
         "config": gpt.Config,
         "recipe.optimizer": optimization.Optimizer,
+        "recipe.discriminator_optimizer": optimization.Optimizer | None,
         "recipe.schedule": optimization.Schedule,
     }
 
@@ -100,6 +118,12 @@ def test_a_run_is_read_back_from_its_json(make_run):
     run = make_run(data_dir=pathlib.Path("text.txt"), replicas=2, clip_norm=None)
     again = config.from_json(config.to_json(run), types_of)
     assert again == run and isinstance(again.data_dir, pathlib.Path)
+
+
+def test_a_run_of_two_optimizers_is_read_back_too(make_run):
+    second = optimization.SGD(momentum=0.5)
+    run = make_run(learner="adversarial", discriminator_optimizer=second, critic_steps=2)
+    assert config.from_json(config.to_json(run), types_of) == run
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "3", "{}"])

@@ -89,6 +89,37 @@ def test_every_kind_can_be_chosen_as_it_stands():
             assert getattr(recipe, part) == (getattr(base, part) if same else kind())
 
 
+def test_where_two_networks_play_each_has_an_optimizer_of_its_own():
+    _, base = flags.parse(["--model=gan"])
+    for spelled in ("discriminator-optimizer", "discriminator_optimizer"):
+        _, recipe = flags.parse(["--model=gan", f"--{spelled}.learning-rate=3e-4"])
+        changed = dataclasses.replace(base.discriminator_optimizer, learning_rate=3e-4)
+        assert recipe == dataclasses.replace(base, discriminator_optimizer=changed)
+        _, recipe = flags.parse(
+            ["--model=gan", f"--{spelled}.kind=sgd", f"--{spelled}.momentum=0.5"]
+        )
+        assert recipe.discriminator_optimizer == optimization.SGD(momentum=0.5)
+        assert recipe.optimizer == base.optimizer
+    _, recipe = flags.parse(["--model=gan", "--recipe=paper", "--critic-steps=2"])
+    assert (recipe.critic_steps, recipe.origin) == (2, "own")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--model=gan", "--discriminator-optimizer.kind=sgdd"], "Did you mean 'sgd'"),
+        (["--model=gan", "--discriminator-optimizer.momentum=1"], "where the kind is adam"),
+        (["--model=gan", "--critic-steps=3"], "critic_steps is 3; it must divide batch_size, 100"),
+        (["--model=gan", "--critic-steps=0"], "critic_steps is 0; it must be at least 1"),
+        (["--model=gpt", "--critic-steps=2"], "it must be 1 where the learner is gradient"),
+        (["--model=gpt", "--discriminator-optimizer.kind=sgd"], "There is no flag"),
+    ],
+)
+def test_what_one_network_or_two_cannot_be_given_is_a_sentence(argv, words):
+    with pytest.raises(config.UserError, match=words):
+        flags.parse(argv)
+
+
 def test_help_shows_the_chosen_kind_and_names_the_others(training_main):
     ended = training_main(
         "--model=gpt", "--optimizer.kind=sgd", "--schedule.kind=plateau", "--help"

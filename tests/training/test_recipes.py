@@ -5,11 +5,13 @@ import itertools
 
 import pytest
 
-from kmodels import gpt, mlp, resnet, vgg
+from kmodels import dcgan, gan, gpt, mlp, resnet, vgg
 from kmodels.core import zoo
 from training import recipes
-from training.config import UserError
-from training.optimization import SGD, AdamW, Cosine, Plateau, Step
+from training.config import ImageCodecChoice, UserError
+from training.optimization import SGD, Adam, AdamW, Cosine, Plateau, Step
+from training.recipes import dcgan as dcgan_recipes
+from training.recipes import gan as gan_recipes
 
 IMAGENET = 1_281_167  # pictures
 PRESETS = [(name, preset) for name in zoo.names() for preset in zoo.load(name).PRESETS]
@@ -141,6 +143,47 @@ def test_autoencoders_have_their_papers_lengths():
     passes = [b - a for a, b in itertools.pairwise([0, *ends])]
     assert [p / 3000 for p in passes] == [3**i for i in range(8)]
     assert burda.optimizer.learning_rate * burda.schedule.factor**7 == pytest.approx(1e-4)
+
+
+def test_gans_have_their_authors_schedule_and_pacgans():
+    made = paper("gan", "mnist")
+    assert (made.batch_size, made.steps, made.data) == (100, 150_000, "mnist")
+    assert (made.optimizer.learning_rate, made.discriminator_optimizer.learning_rate) == (0.1, 0.05)
+    assert made.schedule.final == pytest.approx(1.000004**-150_000, abs=2e-3)
+    points = paper("gan", "points-pac4")
+    assert (points.batch_size, points.steps, points.data) == (100, 400_000, "ring")
+    assert points.optimizer == points.discriminator_optimizer
+    assert (points.optimizer.learning_rate, points.optimizer.beta_1) == (1e-4, 0.8)
+
+
+def test_dcgans_have_the_papers_optimizer_for_both():
+    made = paper("dcgan", "dcgan-64")
+    assert made.optimizer == made.discriminator_optimizer == Adam(learning_rate=2e-4, beta_1=0.5)
+    assert (made.batch_size, made.data, made.average_half_life) == (128, "image_folder", None)
+
+
+def test_a_dcgan_refuses_pictures_of_another_range():
+    config = dcgan.PRESETS["tiny"]
+    recipe = dataclasses.replace(dcgan_recipes.recipe(config), codec=ImageCodecChoice())
+    with pytest.raises(UserError, match="give --codec.mean 127.5 and --codec.deviation 127.5"):
+        dcgan_recipes.prepare(config, recipe, None)
+
+
+@pytest.mark.parametrize(
+    ("preset", "config", "recipe", "words"),
+    [
+        ("points", {}, {"data": "digits"}, "has pictures, and config.inputs is"),
+        ("tiny", {}, {"data": "ring"}, "has points of 2 numbers"),
+        ("points-pac4", {}, {"batch_size": 102}, "it must be a multiple of 4"),
+        ("tiny", {"output": "linear"}, {}, "pictures need a sigmoid"),
+        ("tiny", {}, {"codec": ImageCodecChoice()}, "give --codec.mean 0.0 and --codec.deviation"),
+        ("tiny", {}, {"data": "docs"}, "no data for this paper 'docs'"),
+    ],
+)
+def test_a_gan_refuses_data_that_it_cannot_make(preset, config, recipe, words):
+    chosen = dataclasses.replace(gan.PRESETS[preset], **config)
+    with pytest.raises(UserError, match=words):
+        gan_recipes.prepare(chosen, dataclasses.replace(gan_recipes.recipe(chosen), **recipe), None)
 
 
 def test_on_a_cpu_photographs_get_twenty_steps_and_cifar_less_than_the_paper():

@@ -5,18 +5,27 @@ to float32 [size, size, C]. A part is resized and cut out at once, so only its o
 """
 
 import math
+from typing import Literal
 
 import tensorflow as tf
 
 from training.data.labelled import Each
 
 
-def part(picture: tf.Tensor, size: int, corner: tf.Tensor, sides: tf.Tensor) -> tf.Tensor:
+def part(
+    picture: tf.Tensor,
+    size: int,
+    corner: tf.Tensor,
+    sides: tf.Tensor,
+    *,
+    kernel: Literal["triangle", "keyscubic"] = "triangle",
+) -> tf.Tensor:
     """A part of a picture at the network's size, antialiased.
 
     Args:
         corner: float32 [2], its top and left in pixels.
         sides: float32 [2], its height and width.
+        kernel: How pixels are mixed: bilinear or bicubic.
     """
     scale = size / sides
     made = tf.raw_ops.ScaleAndTranslate(
@@ -24,7 +33,7 @@ def part(picture: tf.Tensor, size: int, corner: tf.Tensor, sides: tf.Tensor) -> 
         size=tf.constant([size, size]),
         scale=scale,
         translation=-corner * scale,
-        kernel_type="triangle",
+        kernel_type=kernel,
         antialias=True,
     )
     return made[0]
@@ -75,6 +84,7 @@ def inception(
     areas: tuple[float, float] = (0.08, 1.0),
     ratios: tuple[float, float] = (3 / 4, 4 / 3),
     tries: int = 10,
+    kernel: Literal["triangle", "keyscubic"] = "triangle",
 ) -> Each:
     """Any part of 8 to 100 % of the area, between 3:4 and 4:3 (Szegedy et al. 2014, section 6).
 
@@ -94,6 +104,6 @@ def inception(
         first = tf.argmax(tf.reduce_all(sides <= whole, axis=1))
         where = tf.random.stateless_uniform([2], places)
         where = tf.where(first < tries, where, tf.fill([2], 0.5))
-        return part(picture, size, where * (whole - sides[first]), sides[first])
+        return part(picture, size, where * (whole - sides[first]), sides[first], kernel=kernel)
 
     return cut

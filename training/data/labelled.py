@@ -180,6 +180,8 @@ class Examples:
         each: The same for a picture of "train"; None takes `fit`.
         changes: What is done to batches of "train" after that, each with a seed of its own.
         targets: Makes of inputs and labels of "train" what is learnt from; None leaves both.
+        views: How often `each` looks at a picture, also at held-out ones; above 1 inputs are
+            [B, views, ...], and there are no `changes` and `targets`.
     """
 
     source: Source
@@ -189,6 +191,11 @@ class Examples:
     each: Each | None = None
     changes: Sequence[Change] = ()
     targets: Targets | None = None
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        if self.views > 1 and (self.each is None or self.changes or self.targets):
+            raise ValueError("Several views are made by `each` alone.")
 
     def batches(self, split: str, batch_size: int, *, seed: int, start: int = 0) -> tf.data.Dataset:
         """Batches without end, from step `start` on; a step's batch depends on nothing else.
@@ -220,8 +227,12 @@ class Examples:
         def one(row: tf.Tensor) -> tf.Tensor:
             assert each is not None
             at = tf.stack([tf.constant(seeds[0], tf.int64), row])
-            place = places(row[None])[0]
-            return each(part.read(place), tf.random.experimental.stateless_fold_in(at, EACH))
+            picture = part.read(places(row[None])[0])
+            at = tf.random.experimental.stateless_fold_in(at, EACH)
+            if self.views == 1:
+                return each(picture, at)
+            fold = tf.random.experimental.stateless_fold_in
+            return tf.stack([each(picture, fold(at, view)) for view in range(self.views)])
 
         @tf.autograph.experimental.do_not_convert
         def batch(step: tf.Tensor, inputs: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
@@ -248,7 +259,7 @@ class Examples:
 
     def _each(self, part: Part, *, train: bool) -> Each | None:
         """What is done to pictures one by one; None where a batch is read as a whole."""
-        if train and self.each is not None:
+        if (train or self.views > 1) and self.each is not None:
             return self.each
         fit = self.fit
         if fit is None or None not in part.shape:

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from kmodels import vae
+from training import draws as drawn
 from training.loop import Evaluator
 from training.objectives.elbo import seen
 from training.prepared import Prepared
@@ -24,7 +25,7 @@ def bounds(model: keras.Model, prepared: Prepared, draws: Sequence[int] = (1, 50
 
     @tf.function(autograph=False)
     def mean(image: tf.Tensor) -> list[tf.Tensor]:
-        black_and_white = seen(model, image, training=False)
+        black_and_white = seen(model, drawn.added({"image": image}, model, training=False))
         return [tf.reduce_mean(bound(model, black_and_white, draws=k)) for k in draws]
 
     def look() -> dict[str, Any]:

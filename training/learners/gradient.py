@@ -11,7 +11,7 @@ from training.averages import Average
 from training.config import Run
 from training.loss_scale import LossScale
 from training.schedules import Rate
-from training.step import Batch, Logs, Objective, compiled, descend
+from training.step import Batch, Logs, Objective, descend, judge
 
 
 @dataclasses.dataclass
@@ -44,11 +44,7 @@ class Gradient:
         return {**logs, "learning_rate": rate}
 
     def eval_step(self, batch: Batch) -> Logs:
-        def forward(batch: Batch) -> Logs:
-            loss, logs = self.objective(self.model, batch, training=False)
-            return {"loss": loss, **logs}
-
-        return compiled(forward)(batch) if self.compile else forward(batch)
+        return judge(self.objective, self.model, batch, compile=self.compile)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         return self.average.swapped() if self.average else contextlib.nullcontext()

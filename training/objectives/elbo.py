@@ -4,25 +4,23 @@ import keras
 import tensorflow as tf
 
 from kmodels import vae
-from training import draws
 from training.step import WEIGHT, Batch, Logs
 
 
 def elbo(model: keras.Model, batch: Batch, *, training: bool) -> tuple[tf.Tensor, Logs]:
     """Minus the bound, nats a picture: `reconstruction` + `kl` (equation 7 with L = 1).
 
-    `image`, float32 [B, S, S, C], is explained by latents drawn once a picture, in evaluations too:
-    there the draws are the same each time, and the same for the picture at the same place of every
-    batch. So is the chance by which grey becomes black or white where pixels are Bernoulli.
+    `image`, float32 [B, S, S, C], is explained by latents drawn once, with `noise` [B, Z],
+    in evaluations too: there the draws are the same each time, and the same for the picture at the
+    same place of every batch. So is the `chance` by which grey becomes black or white.
 
     Logs both parts: minus log p(x | z), summed over pixels, and the divergence of the latents from
     their prior, in closed form (appendix B). Where the batch has a `mask` [B] of 0 and 1, all means
     are over the pictures with a 1.
     """
-    image = seen(model, batch["image"], training=training)
+    image = seen(model, batch)
     q = model.encoder(image, training=training)
-    noise = draws.normal(model, tf.shape(q["mean"]), training=training)
-    latent = vae.latents(q["mean"], q["logvar"], noise)
+    latent = vae.latents(q["mean"], q["logvar"], batch["noise"])
     counted = batch.get("mask", tf.ones_like(image[:, 0, 0, 0]))
     weight = tf.reduce_sum(counted)
 
@@ -34,12 +32,12 @@ def elbo(model: keras.Model, batch: Batch, *, training: bool) -> tuple[tf.Tensor
     return reconstruction + kl, {WEIGHT: weight, "reconstruction": reconstruction, "kl": kl}
 
 
-def seen(model: keras.Model, image: tf.Tensor, *, training: bool) -> tf.Tensor:
-    """Pictures as they are explained: for Bernoulli pixels 1 with the chance of their brightness.
+def seen(model: keras.Model, batch: Batch) -> tf.Tensor:
+    """`image` as it is explained: Bernoulli pixels are 1 where `chance` is below their brightness.
 
-    New ones in training (dynamic binarisation, Burda et al. 2015, section 5).
+    Thrown anew at each step, that is dynamic binarisation (Burda et al. 2015, section 5).
     """
+    image = batch["image"]
     if model.config.output != "bernoulli":
         return image
-    chance = draws.uniform(model, tf.shape(image), training=training, number=1)
-    return tf.cast(chance < image, image.dtype)
+    return tf.cast(batch["chance"] < image, image.dtype)

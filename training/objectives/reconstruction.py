@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-from training import draws
 from training.step import WEIGHT, Batch, Logs
 
 
@@ -18,7 +17,7 @@ def reconstruction(model: keras.Model, batch: Batch, *, training: bool) -> tuple
     `mask` [B] of 0 and 1, all means are over the pictures with a 1.
     """
     image = batch["image"]
-    pixels = tf.cast(model(shown(model, image, training=training), training=training), tf.float32)
+    pixels = tf.cast(model(shown(model, batch), training=training), tf.float32)
     counted = batch.get("mask", tf.ones_like(image[:, 0, 0, 0]))
     weight = tf.reduce_sum(counted)
 
@@ -34,13 +33,12 @@ def reconstruction(model: keras.Model, batch: Batch, *, training: bool) -> tuple
     return loss, {WEIGHT: weight, "squared_error": squared}
 
 
-def shown(model: keras.Model, image: tf.Tensor, *, training: bool) -> tf.Tensor:
-    """Pictures without `model.config.noise` of their pixels (Vincent et al. 2008, section 2.3).
+def shown(model: keras.Model, batch: Batch) -> tf.Tensor:
+    """`image` without `model.config.noise` of its pixels (Vincent et al. 2008, section 2.3).
 
-    An evaluation leaves out the same pixels each time.
+    Missing are those whose `chance`, [B, S, S, 1] in [0, 1), is below that.
     """
+    image = batch["image"]
     if not model.config.noise:
         return image
-    places = tf.concat([tf.shape(image)[:-1], [1]], axis=0)
-    kept = draws.uniform(model, places, training=training) >= model.config.noise
-    return image * tf.cast(kept, image.dtype)
+    return image * tf.cast(batch["chance"] >= model.config.noise, image.dtype)

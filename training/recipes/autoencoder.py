@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from kmodels import autoencoder
-from training import drawers
+from training import drawers, draws
 from training.config import Origin, Recipe
 from training.evaluators import drawings, pictures
 from training.loop import Evaluator
@@ -66,7 +66,8 @@ def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
     """Held-out pictures and what is made of them, and where codes of two numbers put them."""
 
     def shown(seen: tf.Tensor) -> tf.Tensor:
-        return reconstruction.shown(model, seen, training=False)
+        batch = draws.added({"image": seen}, model, training=False)
+        return reconstruction.shown(model, batch)
 
     looks = [
         drawings.reconstructions(

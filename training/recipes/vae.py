@@ -86,7 +86,7 @@ def _recipe(
         eval_every=every,
         save_every=every,
         eval_batches=-(-(drawers.DIGITS if small else drawers.MNIST) // batch_size),
-        xla=False,  # its draws come one after another there
+        xla=not small,
         origin=origin,
     )
 

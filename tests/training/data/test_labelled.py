@@ -118,3 +118,30 @@ def test_about_half_the_pictures_are_mirrored():
     same = (seen == pictures.numpy()).all(axis=(1, 2, 3))
     turned = (seen == pictures.numpy()[:, :, ::-1]).all(axis=(1, 2, 3))
     assert (same ^ turned).all() and 140 < turned.sum() < 260
+
+
+def turned(picture, seed):
+    """A view that says which picture it is of, and differs by seed."""
+    noise = tf.random.stateless_uniform([], seed)
+    return tf.cast(picture, tf.float32) + noise
+
+
+@pytest.mark.parametrize("split", ["train", "eval"])
+def test_views_of_a_picture_stand_together_and_differ(split):
+    data = examples(each=turned, views=2)
+    batches = taken(data, split, 3, 4)
+    for batch in batches:
+        assert batch["image"].shape == (3, 2, 4, 4, 1)
+        first, second = (2 * batch["image"][:, view, 0, 0, 0] for view in range(2))
+        assert (np.floor(first) == np.floor(second)).all() and (first != second).all()
+        assert (np.floor(first) % 3 == batch["label"]).all()
+    later = taken(data, split, 3, 2, start=2)
+    assert all(
+        np.array_equal(a["image"], b["image"]) for a, b in zip(later, batches[2:], strict=True)
+    )
+
+
+def test_several_views_are_made_by_each_alone():
+    for wrong in ({}, {"each": turned, "changes": [changes.moved(1)]}):
+        with pytest.raises(ValueError, match="Several views are made by `each` alone"):
+            examples(views=2, **wrong)

@@ -4,7 +4,7 @@ A row's answer depends on nothing but the row, so it is the same to the bit alon
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
@@ -58,6 +58,20 @@ def check_finite(name: str, value: tf.Tensor) -> list[tf.Operation]:
     row = tf.argmax(tf.cast(tf.reduce_any(wrong, 1), tf.int32))
     sentence = [f"{name} of row ", tf.strings.as_string(row), " holds a number that is not finite."]
     return must(~wrong, tf.strings.join(sentence))
+
+
+def together(network: Callable[[tf.Tensor], Any], rows: tf.Tensor) -> Any:
+    """`network(rows)`, where a row alone has the bits that it has in a batch.
+
+    The first row is asked twice. A matrix times one row is a vector's product, which is summed in
+    another order than that of several rows.
+
+    Args:
+        network: Gives tensors [B, ...], one or nested.
+    """
+    count = tf.shape(rows)[0]
+    answers = network(tf.concat([rows, rows[:1]], axis=0))
+    return tf.nest.map_structure(lambda answer: answer[:count], answers)
 
 
 def normal(seeds: tf.Tensor, shape: Sequence[int], *, turn: tf.Tensor | int = 0) -> tf.Tensor:

@@ -52,6 +52,14 @@ def units(config: Any) -> dict[str, np.ndarray]:
     return {"features": inputs, "label": (questions > 0).astype(np.int32)}
 
 
+def bright(config: Any) -> dict[str, np.ndarray]:
+    """Random pictures from 0 to 1, their upper half dark."""
+    rng = np.random.default_rng(len("bright"))
+    image = rng.uniform(0, 1, (ROWS, config.size, config.size, config.channels))
+    image[:, : config.size // 2] *= 0.1
+    return {"image": image.astype(np.float32)}
+
+
 def played(config: Any) -> dict[str, np.ndarray]:
     """Random pictures or rows of numbers; and latents to ask with, for training draws its own."""
     rng = np.random.default_rng(len("played"))
@@ -75,6 +83,8 @@ BATCHES = {  # by objective
     "goodness": labelled,
     "denoising": labelled,
     "perceptron_criterion": units,
+    "reconstruction": bright,
+    "elbo": bright,
     "minimax": played,
     "non_saturating": played,
 }
@@ -161,7 +171,8 @@ def golden(name: str) -> dict[str, Any]:
     inputs = next(iter(batch.values()))
     said = learner.model(inputs, training=False)
     outputs = np.asarray(said["logits"] if isinstance(said, dict) else said, np.float64)
-    last = outputs[0].reshape(-1, outputs.shape[-1])[-1]
+    of_pictures = outputs.ndim == 4
+    last = outputs[0].ravel() if of_pictures else outputs[0].reshape(-1, outputs.shape[-1])[-1]
     return {
         "parameters": {
             preset: paper.param_count(config)

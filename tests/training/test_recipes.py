@@ -1,6 +1,7 @@
 """Profiles of recipes: the paper's schedule, a short one for a CPU, and which is taken."""
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -138,6 +139,19 @@ def test_other_presets_of_gpt_and_mlp():
     assert (xor.batch_size, xor.steps, xor.data) == (4, 1425, "logic")
     assert (pictures.batch_size, pictures.steps, pictures.data) == (60, 50_000, "mnist")
     assert paper("mlp", "digits").data == "digits" and mlp.PRESETS["digits"].inputs[0] == 8
+
+
+def test_autoencoders_have_their_papers_lengths():
+    """Epochs of MNIST's 60,000 pictures, or examples in all."""
+    hinton, kingma = paper("autoencoder", "mnist"), paper("vae", "mnist")
+    assert hinton.steps * hinton.batch_size == 200 * 60_000
+    assert kingma.steps * kingma.batch_size == 10**8 and kingma.optimizer.kind == "adagrad"
+    burda = profiles("vae", "burda")["burda"]
+    assert (burda.batch_size, burda.steps) == (20, 3280 * 3000)
+    ends = [*burda.schedule.boundaries, burda.steps]
+    passes = [b - a for a, b in itertools.pairwise([0, *ends])]
+    assert [p / 3000 for p in passes] == [3**i for i in range(8)]
+    assert burda.optimizer.learning_rate * burda.schedule.factor**7 == pytest.approx(1e-4)
 
 
 def test_gans_have_their_authors_schedule_and_pacgans():

@@ -104,9 +104,9 @@ def confusion(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str]) -> 
     return drawn(paint, width=5.5, height=5.5)
 
 
-def sheet(pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
-    """uint8 [H, W, 3] of pictures uint8 [n, h, w, C] side by side with a caption each."""
-    columns = min(8, len(pictures))
+def sheet(pictures: np.ndarray, captions: Sequence[str], *, columns: int = 8) -> np.ndarray:
+    """uint8 [H, W, 3] of pictures uint8 [n, h, w, C], in rows of so many, with a caption each."""
+    columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     side, wide = 1.0, 1.2  # of a picture and of its place, inches
     tall = 1.45 if any(captions) else wide
@@ -118,7 +118,7 @@ def sheet(pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
             left, bottom = column * wide + (wide - side) / 2, (rows - 1 - row) * tall + 0.05
             axis = figure.add_axes(np.divide((left, bottom, side, side), (width, height) * 2))
             colours = picture if picture.shape[-1] == 3 else picture[..., 0]
-            axis.imshow(colours, cmap="gray", interpolation="nearest")
+            axis.imshow(colours, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axis.set_title(caption, fontsize=7, pad=2)
             axis.set_axis_off()
 

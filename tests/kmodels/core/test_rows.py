@@ -58,3 +58,24 @@ def test_one_by_one_is_each_row_by_itself():
     given = tf.function(lambda: rows.one_by_one(function, (a, b), []), autograph=False)()
     assert given.numpy().tolist() == [1.5, 5.0, -2.0]
     assert set(asked) == {(1,)}
+
+
+def test_a_row_alone_is_multiplied_as_in_company():
+    """Also where a vector's product has other last bits; a batch of nothing stays one."""
+    rng = np.random.default_rng(0)
+    matrix, given = (tf.constant(rng.normal(size=(n, 700)), tf.float32) for n in (700, 5))
+
+    def network(rows):
+        made = tf.matmul(rows, matrix)
+        return {"made": made, "twice": 2 * made}
+
+    answer = tf.function(
+        lambda x: rows.together(network, x), autograph=False, reduce_retracing=True
+    )
+    whole = answer(given)
+    for row in range(5):
+        alone = answer(given[row : row + 1])
+        for name, value in alone.items():
+            np.testing.assert_array_equal(value, whole[name][row : row + 1])
+    np.testing.assert_allclose(whole["made"], given @ matrix, rtol=1e-4, atol=1e-3)
+    assert answer(given[:0])["twice"].shape == (0, 700)

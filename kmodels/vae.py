@@ -249,7 +249,10 @@ def param_count(config: Config) -> int:
 
 
 def endpoints(model: VAE, codec: Images) -> dict[str, Endpoint]:
-    """`sample` from a seed, `encode`, `decode`, and `reconstruct` from the mean of the latents."""
+    """`sample` from a seed, `encode`, `decode`, and `reconstruct` from the mean of the latents.
+
+    Pictures are encoded as they are: a Bernoulli's grey is its average of black and white.
+    """
     count = model.config.latents
 
     def drawn(latent: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -20,9 +20,9 @@ from training.config import Recipe
 
 HERE = pathlib.Path(__file__).parent
 SMALL = {"vocab": 50, "context": 16, "depth": 2, "width": 16, "heads": 2, "head_width": 12}
-SMALL |= {"classes": 7, "groups": 4}
+SMALL |= {"classes": 7}
 SMALLER = {"widths": 8, "hidden": 32}  # each number divided, at least 4
-FEWER = ("depths",)  # each number at most 2
+FEWER = {"depths": 2, "groups": 4}  # each number at most this
 SHRUNK = [(name, preset) for name in zoo.names() for preset in zoo.load(name).PRESETS]
 
 
@@ -56,9 +56,11 @@ def shrink(config: Any) -> Any:
     for name, by in SMALLER.items():
         if name in fields:
             small[name] = tuple(max(4, n // by) for n in getattr(config, name))
-    for name in FEWER:
+    for name, most in FEWER.items():
         if name in fields:
-            small[name] = tuple(min(2, n) for n in getattr(config, name))
+            given = getattr(config, name)
+            several = isinstance(given, tuple)
+            small[name] = tuple(min(most, n) for n in given) if several else min(most, given)
     return dataclasses.replace(config, **small)
 
 

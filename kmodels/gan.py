@@ -292,12 +292,11 @@ def endpoints(model: Adversaries, codec: Images | Features) -> dict[str, Endpoin
     """
     shape, width = model.generator.output.shape[1:], model.prior.width
 
-    @tf.autograph.experimental.do_not_convert
     def one(latent: tf.Tensor) -> tf.Tensor:
-        return tf.cast(model.generator(latent[None], training=False)[0], tf.float32)
+        return tf.cast(model.generator(latent, training=False), tf.float32)
 
     def made(latents: tf.Tensor) -> dict[str, tf.Tensor]:
-        seen = tf.map_fn(one, latents, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+        seen = rows.one_by_one(one, [latents], shape)
         return drawing.answer(codec, seen) if isinstance(codec, Images) else {"features": seen}
 
     def generate(seed: tf.Tensor) -> dict[str, tf.Tensor]:

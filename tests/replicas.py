@@ -13,12 +13,11 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 10
-WAYS = {  # tracing takes the time: replicas are asked for all at once, workers for what differs;
-    # clipped, because rules that divide by a gradient's size make of a gradient of 0, but for its
-    # rounding, a step like any other
+NUDGE = 1e-6  # of each weight
+WAYS = {  # tracing takes the time: replicas are asked for all at once, workers for what differs
     "one": ("plain", "clipped", "parts"),
     "mirrored": ("parts",),
-    "multi_worker": ("clipped",),
+    "multi_worker": ("plain",),
 }
 
 
@@ -39,8 +38,13 @@ def options(way: str, name: str, config: Any) -> dict[str, Any]:
     return {"clip_norm": 1e-3, "micro_batches": 1 if whole else 2, "compile": xla}
 
 
-def trained(name: str, chosen: Any, golden: Any, way: str) -> dict[str, Any]:
-    """Losses of the steps and the weights after them, all on the same batch."""
+def trained(name: str, chosen: Any, golden: Any, way: str, nudged: bool) -> dict[str, Any]:
+    """Losses of the steps and the weights after them, all on the same batch.
+
+    Also whether the model `draws`, and where it is to be nudged what becomes of the same steps from
+    weights that differ in their last digits, `nudged/...`: what rounding alone may lead to.
+    """
+    import numpy as np
     import tensorflow as tf
 
     from kmodels.core import zoo
@@ -53,9 +57,23 @@ def trained(name: str, chosen: Any, golden: Any, way: str) -> dict[str, Any]:
     many = step.repeat(learner.train_step, chosen)
     batches = tf.data.Dataset.from_tensors(batch).repeat()
     iterator = strategy.spread(batches, chosen)
-    losses = [many(iterator, 1)["loss"] for _ in range(STEPS)]
-    weights = {v.path: v.numpy() for v in learner.model.trainable_variables}
-    return {"losses": losses, **weights}
+    variables = [v for group in learner.state.values() for v in group]
+    begun = [v.numpy() for v in variables]
+
+    def ten_steps() -> dict[str, Any]:
+        losses = [many(iterator, 1)["loss"] for _ in range(STEPS)]
+        return {"losses": losses, **{v.path: v.numpy() for v in learner.model.trainable_variables}}
+
+    found = {"draws": bool(getattr(learner.model, "draws", {})), **ten_steps()}
+    if nudged:
+        for variable, value in zip(variables, begun, strict=True):
+            variable.assign(value)
+        signs = np.random.default_rng(0)
+        for variable in learner.model.trainable_variables:
+            sign = signs.choice([-1, 1], variable.shape)
+            variable.assign(variable.numpy() * (1 + NUDGE * sign))
+        found |= {f"nudged/{key}": value for key, value in ten_steps().items()}
+    return found
 
 
 def main(kind: str, out: str) -> None:
@@ -75,7 +93,9 @@ def main(kind: str, out: str) -> None:
         f"{name}|{way}|{key}": value
         for name in zoo.names()
         for way in WAYS[kind]
-        for key, value in trained(name, chosen, golden, way).items()
+        for key, value in trained(
+            name, chosen, golden, way, nudged=(kind, way) == ("one", "plain")
+        ).items()
     }
     if strategy.is_chief(chosen):
         np.savez(out, **arrays)

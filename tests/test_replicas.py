@@ -60,23 +60,32 @@ def _ten_steps(kind: str) -> tuple[dict[str, np.ndarray], str]:
         ("one", "plain"),
         ("one", "parts"),
         ("mirrored", "parts"),
-        ("multi_worker", "clipped"),
+        ("multi_worker", "plain"),
     ],
 )
 @pytest.mark.parametrize("name", zoo.names())
 def test_ten_steps_are_the_same_on_any_replicas_in_parts_and_compiled(name, kind, way):
-    """Clipping to a thousandth moves the weights elsewhere, so it is seen to be done."""
+    """To 1e-5, or where a paper makes more of rounding to ten times what it makes of a nudge.
+
+    Clipping to a thousandth moves the weights elsewhere, so it is seen to be done.
+    """
     wanted, given = ten_steps("one"), ten_steps(kind)
-    same_as = "plain" if way == "plain" else "clipped"
-    paths = [key.split("|")[2] for key in wanted if key.startswith(f"{name}|{way}|")]
-    assert "losses" in paths and len(paths) > 1
-    for path in paths:
-        value = given[f"{name}|{way}|{path}"]
-        np.testing.assert_allclose(
-            value, wanted[f"{name}|{same_as}|{path}"], atol=1e-5, rtol=0, err_msg=path
-        )
-    moved = [wanted[f"{name}|plain|{p}"] - wanted[f"{name}|clipped|{p}"] for p in paths]
+
+    def one(way, path):
+        return wanted[f"{name}|{way}|{path}"]
+
+    paths = [key.split("|")[2] for key in wanted if key.startswith(f"{name}|parts|")]
+    weights = [path for path in paths if path not in ("losses", "draws")]
+    assert weights
+    for path in ("losses", *weights):
+        value, close = given[f"{name}|{way}|{path}"], 1e-5
+        if way == "plain":
+            close = max(close, 10 * np.abs(one(way, f"nudged/{path}") - one(way, path)).max())
+        same_as = "plain" if way == "plain" else "clipped"
+        np.testing.assert_allclose(value, one(same_as, path), atol=close, rtol=0, err_msg=path)
+    moved = [one("plain", path) - one("clipped", path) for path in weights]
     assert max(np.abs(m).max() for m in moved) > 1e-4, "clipping makes a difference"
     losses = given[f"{name}|{way}|losses"]
     assert len(losses) == 10
-    assert way != "plain" or losses[-1] < losses[0], "a clipped step is lost in what is drawn"
+    if way == "plain" or not one("plain", "draws"):  # else a clipped step is lost in what is drawn
+        assert losses[-1] < losses[0]

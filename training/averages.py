@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+from training.config import Recipe
+
 
 class Average:
     """The exponential moving average of a model's trainable weights (Karras et al. 2022, table 7).
@@ -49,6 +51,13 @@ class Average:
             kept = tf.identity(weight.value)
             weight.assign(tf.identity(average.value))
             average.assign(kept)
+
+
+def of(model: keras.Model, recipe: Recipe) -> Average | None:
+    """The average that a recipe asks for; None without one."""
+    if not recipe.average_half_life:
+        return None
+    return Average(model, half_life=recipe.average_half_life, batch_size=recipe.batch_size)
 
 
 def _twin(variable: keras.Variable) -> keras.Variable:

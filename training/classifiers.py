@@ -169,8 +169,6 @@ def prepare(
         config,
         recipe,
         source,
-        size=config.size,
-        channels=config.channels,
         codec=codec,
         cut=cut,
         changes=made,

@@ -29,6 +29,4 @@ def prepare(
             "between 0 and 1 takes 0 and 255."
         )
     source = prepared.read(recipe, data_dir, DATA)
-    return prepared.pictures(
-        config, recipe, source, size=config.size, channels=config.channels, codec=codec
-    )
+    return prepared.pictures(config, recipe, source, codec=codec)

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from training.config import Run
+
 INITIAL = 2.0**15
 GOOD_STEPS = 2000
 
@@ -28,3 +30,8 @@ class LossScale:
         grown = tf.where(full, self.scale * 2, tf.convert_to_tensor(self.scale))
         self.scale.assign(tf.where(finite, grown, halved))
         self.good.assign(tf.where(full, 0, good))
+
+
+def of(run: Run) -> LossScale | None:
+    """The scale of a run in float16; None in any other precision."""
+    return LossScale() if run.precision == "mixed_float16" else None

@@ -69,24 +69,25 @@ def pictures(
     recipe: Recipe,
     source: Source,
     *,
-    size: int,
-    channels: int,
     codec: Images | None = None,
     cut: Each | None = None,
     changes: Sequence[Change] = (),
     views: int = 1,
 ) -> Prepared:
-    """Pictures for a network of such an input, centred and scaled by the training part.
+    """Pictures of the size that the config says, centred and scaled by the training part.
 
     Args:
+        config: Has `size` and `channels`, or `inputs`, a side twice and the channels.
         codec: Another run's, to be taken as it is; None fits one.
         cut: Brings training pictures to the network's size; None does as serving does.
         changes: What is done to training pictures; see `training.data.changes`.
         views: How often `cut` looks at a picture.
 
     Raises:
-        UserError: the config has another number of classes, or the codec's choices do not fit.
+        UserError: the config has another number of classes or no pictures as inputs, or the codec's
+            choices do not fit.
     """
+    size, channels = _plane(config, recipe)
     try:
         fitted = codec or fit(recipe.codec, source, size=size, channels=channels)
     except ValueError as error:
@@ -116,6 +117,18 @@ def pictures(
     )
     config = with_classes(config, fitted.labels)
     return Prepared(config, fitted, data, source.sha256, remark=source.remark)
+
+
+def _plane(config: Any, recipe: Recipe) -> tuple[int, int]:
+    """Side and channels of a network's input."""
+    if hasattr(config, "size"):
+        return config.size, config.channels
+    if len(config.inputs) != 3 or config.inputs[0] != config.inputs[1]:
+        raise UserError(
+            f"--data={recipe.data} has pictures, and config.inputs is {config.inputs}; give a "
+            "side twice and the channels, such as 28 28 1."
+        )
+    return config.inputs[0], config.inputs[2]
 
 
 def _each(recipe: Recipe, fit: Fit, cut: Each | None, channels: int) -> Each | None:

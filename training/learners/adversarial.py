@@ -7,7 +7,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from training import optimizers
+from training import averages, loss_scale, optimizers
 from training.averages import Average
 from training.config import OptimizerChoice, Run
 from training.loss_scale import LossScale
@@ -116,20 +116,18 @@ class Adversarial:
 def make(model: keras.Model, objective: Objective, run: Run) -> Adversarial:
     """The learner of a run, its optimizers' variables created."""
     recipe = run.recipe
-    half_life, batch_size = recipe.average_half_life, recipe.batch_size
 
     def side(network: keras.Model, values: OptimizerChoice, updates: int = 1) -> Side:
         return Side(
             network,
             optimizers.make(values, recipe.schedule, recipe.steps, network, updates=updates),
             values.clip_norm,
-            loss_scale=LossScale() if run.precision == "mixed_float16" else None,
+            loss_scale=loss_scale.of(run),
         )
 
     assert recipe.discriminator_optimizer is not None  # as the recipe has checked
     generator = side(model.generator, recipe.optimizer)
-    if half_life:
-        generator.average = Average(model.generator, half_life=half_life, batch_size=batch_size)
+    generator.average = averages.of(model.generator, recipe)
     return Adversarial(
         model=model,
         objective=objective,

@@ -6,7 +6,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from training import optimizers
+from training import averages, loss_scale, optimizers
 from training.averages import Average
 from training.config import Run
 from training.loss_scale import LossScale
@@ -63,7 +63,6 @@ class Gradient:
 def make(model: keras.Model, objective: Objective, run: Run) -> Gradient:
     """The learner of a run, its optimizer's variables created."""
     recipe = run.recipe
-    half_life, batch_size = recipe.average_half_life, recipe.batch_size
     optimizer = optimizers.make(recipe.optimizer, recipe.schedule, recipe.steps, model)
     return Gradient(
         model=model,
@@ -72,7 +71,7 @@ def make(model: keras.Model, objective: Objective, run: Run) -> Gradient:
         clip_norm=recipe.optimizer.clip_norm,
         micro_batches=recipe.micro_batches,
         compile=run.compile,
-        average=Average(model, half_life=half_life, batch_size=batch_size) if half_life else None,
-        loss_scale=LossScale() if run.precision == "mixed_float16" else None,
+        average=averages.of(model, recipe),
+        loss_scale=loss_scale.of(run),
         schedule=optimizer.rate,
     )

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from training import optimizers
+from training import averages, loss_scale, optimizers
 from training.averages import Average
 from training.config import OptimizerChoice, Run
 from training.loss_scale import LossScale
@@ -92,7 +92,6 @@ class LayerLocal:
 def make(model: Any, objective: Objective, run: Run) -> LayerLocal:
     """The learner of a run, its optimizers' variables created; a frozen layer has none."""
     recipe = run.recipe
-    half_life, batch_size = recipe.average_half_life, recipe.batch_size
     rules: dict[str, Moves] = {}
     for layer in (*model.hidden, model.logits):
         if layer.trainable_variables:
@@ -106,8 +105,8 @@ def make(model: Any, objective: Objective, run: Run) -> LayerLocal:
         clip_norm=recipe.optimizer.clip_norm,
         micro_batches=recipe.micro_batches,
         compile=run.compile,
-        average=Average(model, half_life=half_life, batch_size=batch_size) if half_life else None,
-        loss_scale=LossScale() if run.precision == "mixed_float16" else None,
+        average=averages.of(model, recipe),
+        loss_scale=loss_scale.of(run),
     )
 
 

@@ -111,8 +111,6 @@ def prepare(
         config,
         recipe,
         prepared.read(recipe, data_dir, DATA),
-        size=config.size,
-        channels=config.channels,
         codec=codec,
     )
     check_range(made.codec, "tanh")

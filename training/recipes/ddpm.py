@@ -109,8 +109,6 @@ def prepare(
         config,
         recipe,
         source,
-        size=config.size,
-        channels=config.channels,
         codec=codec,
         changes=made,
     )

@@ -89,8 +89,6 @@ def prepare(
         config,
         recipe,
         source,
-        size=config.size,
-        channels=config.channels,
         codec=codec,
         changes=[changes.moved(1)] if recipe.data == "digits" else [],
     )

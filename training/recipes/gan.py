@@ -131,13 +131,7 @@ def prepare(
                 f"{config.inputs} with a {config.output} output; give --preset=points."
             )
         return prepared.features(config, recipe, source, codec=codec)
-    if len(config.inputs) != 3 or config.inputs[0] != config.inputs[1]:
-        raise UserError(
-            f"--data={recipe.data} has pictures, and config.inputs is {config.inputs}; give a "
-            "side twice and the channels, such as 28 28 1."
-        )
-    size, _, channels = config.inputs
-    made = prepared.pictures(config, recipe, source, size=size, channels=channels, codec=codec)
+    made = prepared.pictures(config, recipe, source, codec=codec)
     check_range(made.codec, config.output)
     return made
 

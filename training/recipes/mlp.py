@@ -105,16 +105,8 @@ def prepare(
         if config.inputs != (2,):
             raise UserError(f"--data=logic has two inputs, and config.inputs is {config.inputs}.")
         return prepared.features(config, recipe, logic.gate(source, "xor"), codec=codec)
-    if len(config.inputs) != 3 or config.inputs[0] != config.inputs[1]:
-        raise UserError(
-            f"--data={recipe.data} has pictures, and config.inputs is {config.inputs}; give a "
-            "side twice and the channels, such as 28 28 1."
-        )
-    size, _, channels = config.inputs
-    moves = [changes.moved(1)] if size >= 8 else []
-    return prepared.pictures(
-        config, recipe, source, size=size, channels=channels, codec=codec, changes=moves
-    )
+    moves = [changes.moved(1)] if config.inputs[0] >= 8 else []
+    return prepared.pictures(config, recipe, source, codec=codec, changes=moves)
 
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:

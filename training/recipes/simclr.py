@@ -125,8 +125,6 @@ def prepare(
         config,
         recipe,
         source,
-        size=config.size,
-        channels=config.channels,
         codec=codec,
         cut=view,
         views=2,

@@ -127,6 +127,8 @@ class Recipe:
         mixup: alpha of the Beta(alpha, alpha) by which training examples are mixed; 0 mixes none.
         randaugment: How many operations of which magnitude, 0 to 10, change each training picture;
             None changes none.
+        label_share: Share of the training examples whose labels are known, above 0 and at most 1;
+            the others are left out.
         colour_strength: s, by which the colours of the two views of contrastive learning are
             changed; 0 leaves them.
     """
@@ -156,6 +158,7 @@ class Recipe:
     label_smoothing: float = 0.0
     mixup: float = 0.0
     randaugment: tuple[int, int] | None = None
+    label_share: float = 1.0
     colour_strength: float = 0.0
 
     def __post_init__(self) -> None:
@@ -192,8 +195,11 @@ class Recipe:
         count, magnitude = self.randaugment or (1, 0)
         right = count >= 1 and 0 <= magnitude <= 10
         check(right, "randaugment", self.randaugment, "be a count from 1, a magnitude from 0 to 10")
-        for name in ("label_smoothing", "mixup", "randaugment"):
-            classes = self.objective == "classification" or not getattr(self, name)
+        share = self.label_share
+        check(0 < share <= 1, "label_share", share, "be above 0 and at most 1")
+        without = {"label_smoothing": 0, "mixup": 0, "randaugment": None, "label_share": 1}
+        for name, nothing in without.items():
+            classes = self.objective == "classification" or getattr(self, name) == nothing
             needs = f"be left out where the objective is {self.objective}: there are no classes"
             check(classes, name, getattr(self, name), needs)
         strength = self.colour_strength

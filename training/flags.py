@@ -86,6 +86,7 @@ class Flags(Generic[C, K, R, S, D]):
         mixup: alpha of Beta(alpha, alpha), by which training examples and their labels are mixed in
             pairs; 0 mixes none.
         randaugment: Operations on each training picture, and their magnitude from 0 to 10.
+        label_share: Share of the training examples whose labels are known; the others are left out.
         colour_strength: How strongly colours of compared views are changed; 0 leaves them.
         journals: What is written beside logs.jsonl and samples/: any of csv, tensorboard, wandb,
             mlflow, with commas between.
@@ -125,6 +126,7 @@ class Flags(Generic[C, K, R, S, D]):
     label_smoothing: float = 0.0
     mixup: float = 0.0
     randaugment: tuple[int, int] | None = None
+    label_share: float = 1.0
     colour_strength: float = 0.0
     journals: str = "csv,tensorboard"
     profile: str | None = None

@@ -91,6 +91,14 @@ class Rule(keras.optimizers.Optimizer):
         made = self.add_variable_from_reference
         return [made(variable, name=name, initializer=self.initial) for name in self.slots]
 
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """One update of all variables."""
+        self.prepare()
+        super().apply(grads, trainable_variables)
+
+    def prepare(self) -> None:
+        """Computes what the variables of one update share."""
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One update of one variable, called by Keras with the gradient summed over replicas."""
         if self.coupled_decay and self._use_weight_decay(variable):
@@ -168,12 +176,13 @@ class Adam(Rule):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.corrected = corrected
 
-    def correction(self, beta: float) -> Any:
+    def prepare(self) -> None:
         """1 - β^t, in float64: a float32 has lost four digits of it at β = 0.999 and t = 1."""
-        if not self.corrected:
-            return 1.0
-        number = tf.cast(self.iterations + 1, tf.float64)
-        return tf.cast(1 - tf.constant(beta, tf.float64) ** number, tf.float32)
+        self.corrections: tuple[Any, Any] = 1.0, 1.0
+        if self.corrected:
+            betas = tf.constant([self.beta_1, self.beta_2], tf.float64)
+            number = tf.cast(self.iterations + 1, tf.float64)
+            self.corrections = tuple(tf.unstack(tf.cast(1 - betas**number, tf.float32)))
 
     def rule(
         self, gradient: Any, variable: Any, rate: Any, mean: keras.Variable, square: keras.Variable
@@ -183,8 +192,8 @@ class Adam(Rule):
         second = self.beta_2 * square + (1 - self.beta_2) * tf.square(gradient)
         self.assign(mean, first)
         self.assign(square, second)
-        root = tf.sqrt(second / self.correction(self.beta_2))
-        step = first / self.correction(self.beta_1) / (root + self.epsilon)
+        root = tf.sqrt(second / self.corrections[1])
+        step = first / self.corrections[0] / (root + self.epsilon)
         self.assign_sub(variable, rate * step)
 
 

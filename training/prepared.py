@@ -14,7 +14,7 @@ from kmodels.core.codecs.features import Features
 from kmodels.core.codecs.images import Images, coloured
 from training.config import ImageCodecChoice, Recipe, UserError
 from training.data import randaugment, targets
-from training.data.labelled import Change, Each, Examples, Fit, Source, Targets
+from training.data.labelled import Change, Each, Examples, Fit, Labelled, Source, Targets
 from training.loop import Data
 
 SHOWN = 2  # held-out pictures that a codec keeps as examples
@@ -61,7 +61,11 @@ def read(recipe: Recipe, data_dir: pathlib.Path | None, allowed: Sequence[str]) 
         found: Source = importlib.import_module(f"training.data.{recipe.data}").read(data_dir)
     except ValueError as error:
         raise UserError(str(error)) from None
-    return found
+    if recipe.label_share == 1:
+        return found
+    if found.train.labels.ndim > 1:
+        raise UserError(f"--data={recipe.data} asks several questions; label_share must be 1.")
+    return dataclasses.replace(found, train=Labelled(found.train, recipe.label_share))
 
 
 def pictures(

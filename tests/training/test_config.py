@@ -63,6 +63,13 @@ def test_a_field_that_one_side_lacks_is_a_difference(make_run):
         ({"save_every": 0}, "save_every is 0; it must be a multiple of log_every, 2."),
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0; it must be at least 0 and below 1."),
         ({"mixup": -0.1}, "mixup is -0.1; it must be at least 0 and finite."),
+        ({"label_share": 0.0}, "label_share is 0.0; it must be above 0 and at most 1."),
+        ({"label_share": 1.5}, "label_share is 1.5; it must be above 0 and at most 1."),
+        (
+            {"label_share": 0.1},
+            "label_share is 0.1; it must be left out where the objective is next_token: there are "
+            "no classes.",
+        ),
         (
             {"randaugment": (2, 11)},
             "randaugment is (2, 11); it must be a count from 1, a magnitude from 0 to 10.",

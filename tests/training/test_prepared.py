@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kmodels import resnet
+from kmodels import mlp, resnet
 from training import classifiers, prepared, recipes
 from training.config import ImageCodecChoice, UserError
 from training.data import digits
@@ -52,6 +52,20 @@ def test_what_does_not_fit_is_a_sentence(config, recipe, words):
         classifiers.prepare(
             dataclasses.replace(TINY, **config), dataclasses.replace(RECIPE, **recipe), None
         )
+
+
+def test_a_share_of_the_labels_is_learnt_from_and_all_are_asked():
+    made = classifiers.prepare(TINY, dataclasses.replace(RECIPE, label_share=0.1), None)
+    whole = digits.read(None)
+    assert np.bincount(made.data.source.train.labels).tolist() == [
+        round(0.1 * count) for count in np.bincount(whole.train.labels)
+    ]
+    assert len(made.data.source.eval.labels) == len(whole.eval.labels)
+    assert made.sha256 != whole.sha256
+    xor = mlp.PRESETS["xor"]
+    recipe = dataclasses.replace(recipes.load("mlp").recipe(xor), label_share=0.5)
+    with pytest.raises(UserError, match="--data=logic asks several questions"):
+        recipes.load("mlp").prepare(xor, recipe, None)
 
 
 def test_another_runs_codec_must_know_the_classes():

@@ -123,6 +123,52 @@ class Split:
         return None
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Labelled:
+    """The examples of a part whose labels are known; of the others only the pixels.
+
+    Attributes:
+        part: All of them.
+        share: How many of each class, above 0 and at most 1, but at least one. Which is drawn once
+            for all; those of a larger share are those of a smaller one and more.
+    """
+
+    part: Part
+    share: float
+
+    @functools.cached_property
+    def places(self) -> np.ndarray:
+        """Where they are among all, int64, in their order."""
+        drawn = np.random.default_rng(0).permutation(len(self.part.labels))
+        by_class = [drawn[self.part.labels[drawn] == k] for k in np.unique(self.part.labels)]
+        return np.sort(np.concatenate([p[: max(1, round(self.share * len(p)))] for p in by_class]))
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        return self.part.labels[self.places]
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        return self.part.shape
+
+    def read(self, places: tf.Tensor) -> tf.Tensor:
+        return self.part.read(tf.gather(tf.constant(self.places), places))
+
+    def moments(self, channels: int) -> Moments:
+        """Of all pictures, as it takes no labels to see them."""
+        return self.part.moments(channels)
+
+    def files(self, count: int) -> list[bytes]:
+        return self.part.files(count)
+
+    def facts(self) -> Iterator[bytes | memoryview]:
+        yield self.places.data
+        yield from self.part.facts()
+
+    def fault(self) -> str | None:
+        return self.part.fault()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
     """What a family of data gives.

@@ -1,5 +1,6 @@
 """Examples with classes as batches: each once an epoch, the same from any step on."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from training.data import changes
-from training.data.labelled import Examples, Source, Split
+from training.data.labelled import Examples, Labelled, Source, Split
 
 
 def source(count=10, held_out=5):
@@ -67,6 +68,24 @@ def test_held_out_examples_are_counted_once_each():
 def test_what_cannot_be_drawn_is_refused(split, batch_size, start, words):
     with pytest.raises(ValueError, match=words):
         examples().batches(split, batch_size, seed=0, start=start)
+
+
+def test_of_labelled_examples_there_are_as_many_of_each_class_and_a_larger_share_has_them_too():
+    whole = source(count=60)
+    found = {share: Labelled(whole.train, share) for share in (0.001, 0.1, 0.5, 1)}
+    counts = {share: np.bincount(part.labels).tolist() for share, part in found.items()}
+    assert counts == {0.001: [1] * 3, 0.1: [2] * 3, 0.5: [10] * 3, 1: [20] * 3}
+    assert set(found[0.1].places) < set(found[0.5].places)
+    assert not np.array_equal(found[0.5].places, np.arange(30)), "they are drawn"
+    for part in found.values():
+        read = part.read(tf.range(len(part.labels), dtype=tf.int64)).numpy()
+        assert np.array_equal(read[:, 0, 0, 0] % 3, part.labels)
+    few, all_of_them = (dataclasses.replace(whole, train=found[s]) for s in (0.1, 1))
+    assert few.moments(1).mean == all_of_them.moments(1).mean, "pixels need no label"
+    assert len({few.sha256, all_of_them.sha256, whole.sha256}) == 3
+    batches = taken(examples(source=few), "train", 6, 2)
+    seen = [sorted(2 * i for i in b["image"][:, 0, 0, 0]) for b in batches]
+    assert seen == [sorted(found[0.1].places)] * 2, "every one comes once an epoch"
 
 
 def test_a_source_without_examples_or_with_strange_labels_is_refused():

@@ -92,7 +92,8 @@ def linear(seed: int, steps: int) -> tuple[float, float]:
     optimizer = optimizers.make(Adam(learning_rate=RATE), Cosine(), steps, model)
 
     def step(image: tf.Tensor) -> tf.Tensor:
-        return descend(elbo, model, optimizer, {"image": image})["loss"]
+        moves = [(optimizer, model.trainable_variables)]
+        return descend(elbo, model, moves, {"image": image})["loss"]
 
     move = tf.function(step, autograph=False)
     rng = np.random.default_rng(seed)

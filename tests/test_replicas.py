@@ -50,6 +50,7 @@ def _ten_steps(kind: str) -> tuple[dict[str, np.ndarray], str]:
         finally:
             for process in running:
                 process.kill()
+                process.wait()
         failed = any(process.returncode for process in running)
         return {} if failed else dict(np.load(out)), said
 

@@ -130,7 +130,7 @@ class Config:
         """Raises ValueError where something is said of maps, which points have not."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in MAPS and value != field.default:
+            if field.name in MAPS and not np.array_equal(value, field.default):  # JSON has lists
                 raise ValueError(
                     f"config.{field.name} is {value}, and points, which config.inputs is of, have "
                     "no maps; leave it out."

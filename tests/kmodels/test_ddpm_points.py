@@ -1,6 +1,7 @@
 """DDPM's network for points: the noise of NumPy, a row alone, and what its endpoint refuses."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -97,7 +98,9 @@ def test_the_first_answer_is_no_noise_and_dropout_is_for_training(model):
 def test_the_preset_is_for_points_of_two_and_has_its_count():
     config = ddpm.PRESETS["points"]
     assert config.shape == (2,) and config.labels == 0
-    assert ddpm.param_count(config) == ddpm.build(config).count_params()
+    assert ddpm.param_count(config) == ddpm.build(config).count_params() == 187_138
+    told = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert ddpm.Config(**told).shape == (2,), "as a run's folder has it, with lists for tuples"
 
 
 def test_guidance_goes_beyond_the_class(model):

@@ -102,7 +102,7 @@ def measured(flags: Flags) -> dict[str, dict[str, list[float]]]:
             seeds=seeds,
             steps=tf.fill([flags.samples], steps),
             eta=tf.fill([flags.samples], eta),
-            clip=False,
+            clip=None,
         )
 
     drawn = tf.function(draw, autograph=False, reduce_retracing=True)

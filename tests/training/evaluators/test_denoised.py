@@ -40,6 +40,7 @@ def test_points_are_counted_as_the_endpoint_makes_them(lively, monkeypatch):
         return count(points, centres, deviation)
 
     monkeypatch.setattr(denoised.modes, "measured", measured)
+    monkeypatch.setattr(denoised, "WALK", 5)
     assert len(module.evaluators(model, prepared)) == 1
     look = denoised.points(model, prepared, count=30)
     shown = look()

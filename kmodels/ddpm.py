@@ -131,7 +131,8 @@ class Config:
         """Raises ValueError where something is said of maps, which points have not."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in MAPS and not np.array_equal(value, field.default):  # JSON has lists
+            value = tuple(value) if isinstance(value, list) else value  # as JSON has it
+            if field.name in MAPS and value != field.default:
                 raise ValueError(
                     f"config.{field.name} is {value}, and points, which config.inputs is of, have "
                     "no maps; leave it out."
@@ -197,7 +198,7 @@ def linear_network(config: Config) -> keras.Model:
     for i in range(config.blocks):
         x = unet.ResBlock(config, config.width, layer=unet.linear, name=f"block_{i}")(x, time)
     x = ops.silu(unet.norm(config, "norm")(x))
-    noise = unet.linear(config.inputs, "noise", zero=True, dtype="float32")(x)
+    noise = unet.linear(points.shape[1], "noise", zero=True, dtype="float32")(x)
     return keras.Model([points, *inputs], noise[:, 0, 0], name="linear_network")
 
 
@@ -269,7 +270,7 @@ class DDPM(keras.Model):
         scale: tf.Tensor,
         hold: diffusion.Hold | None = None,
     ) -> tf.Tensor:
-        """As `diffusion.sample` has it, with pictures cut off at 1; labels and scale as `guided`."""
+        """As `diffusion.sample` has it, pictures cut off at 1; labels and scale as `guided`."""
         return diffusion.sample(
             self.process,
             lambda x, times: self.guided(x, times, labels, scale),

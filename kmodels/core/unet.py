@@ -158,7 +158,8 @@ def param_count(config: Any) -> int:
 
     count = timed.param_count(config.width, told, labels=config.labels)
     count += layer(config.channels, config.width, 9)
-    now, seen = config.width, [config.width]
+    now: int = config.width
+    seen = [now]
     widths = [config.width * by for by in config.multipliers]
     attends = [side in config.attention for side in config.sides]
     for width, has in zip(widths, attends, strict=True):

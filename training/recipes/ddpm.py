@@ -62,8 +62,9 @@ def paper(config: ddpm.Config) -> Recipe:
         average_half_life=half_life(0.9999, batch_size),
         origin="paper",
     )
-    points = {"data": POINTS[0], "codec": FeatureCodecChoice()}
-    return dataclasses.replace(made, **points) if config.inputs else made
+    if not config.inputs:
+        return made
+    return dataclasses.replace(made, data=POINTS[0], codec=FeatureCodecChoice())
 
 
 def cpu(config: ddpm.Config) -> Recipe:

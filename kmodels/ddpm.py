@@ -13,29 +13,31 @@ What was new: that learning to predict the noise, by squared error at a random t
 takes. Later additions here: the cosine schedule (Nichol, Dhariwal 2021), and networks that are
 told a class, which some training pictures hide, so that sampling can be guided (Ho, Salimans 2022).
 
+Beside the U-Net stands a network of ours for points, rows of a few numbers, so that one can count
+what a diffusion model finds of a mixture: the U-Net's blocks with linear maps, on one level, which
+are shown each number and waves of it. What it predicts is cut off at 5 deviations.
+
 Conventions. `guidance_scale` g gives none + g (told - none) of the noise predicted without and with
-the class: 1 is off, 0 ignores the class. The data that a step predicts are cut off at -1 and 1,
+the class: 1 is off, 0 ignores the class. The pictures that a step predicts are cut off at -1 and 1,
 and the noise follows from that; S of T times are evenly spread and begin at T - 1.
 
-Departures. None in the networks: epsilon 1e-6, last maps of parts begin at zero. What is inpainted
+Departures. None in the U-Net: epsilon 1e-6, last maps of parts begin at zero. What is inpainted
 is led by the known places at each step's noise (as in Song et al. 2021), which the paper lacks.
 
-Shapes: B batch, S side, C channels of a picture, D of a map, E of the embedded time.
+Shapes: B batch, S side, C channels of a picture, N numbers of a point.
 """
 
 import dataclasses
-import math
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from kmodels.core import checks, denoising, diffusion, rows
+from kmodels.core import checks, denoising, diffusion, rows, timed, unet
+from kmodels.core.codecs.features import Features
 from kmodels.core.codecs.images import Images
 from kmodels.core.denoising import NO_LABEL
-from kmodels.core.normalisation import GroupNormalization
 from kmodels.core.paper import Citation, Endpoint
 from kmodels.core.rows import Draw
 
@@ -47,14 +49,21 @@ PAPER = Citation(
 )
 
 
+BOUND = 5.0  # deviations beyond which no point lies; a network knows nothing of what is there
+OCTAVES = 6  # of waves by which the network for points sees a number
+MAPS = ("size", "channels", "multipliers", "attention")  # what only a U-Net has
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """The shape of one network and its process.
 
     Attributes:
+        inputs: Numbers of a point, for a network of `blocks` residual blocks of `width` units, and
+            what is said of maps stays as it is; None is for pictures, and a U-Net.
         size: Side of the pictures.
         channels: 3 for colour, 1 for grey.
-        width: Channels of the first level's maps.
+        width: Channels of the first level's maps, or units.
         multipliers: Of the width, one for each level; each level has half the side of the last.
         blocks: Residual blocks of a level on the way down; up it has one more.
         attention: Sides of the maps whose places look at each other.
@@ -67,6 +76,7 @@ class Config:
         variance: Of a sampler's noise; see `diffusion.Process`.
     """
 
+    inputs: int | None = None
     size: int = 32
     channels: int = 3
     width: int = 128
@@ -82,20 +92,31 @@ class Config:
     variance: diffusion.Variance = "large"
 
     def __post_init__(self) -> None:
-        checks.at_least_one(self, "size", "width", "blocks", "groups", "timesteps")
+        checks.at_least_one(self, "inputs", "size", "width", "blocks", "groups", "timesteps")
         checks.channels(self)
         checks.rates(self, "dropout", "label_dropout")
         checks.choices(self, "schedule", "variance")
         if self.labels < 0:
             raise ValueError(f"config.labels is {self.labels}; it must be at least 0.")
-        if min(self.multipliers, default=0) < 1:
-            raise ValueError(
-                f"config.multipliers is {self.multipliers}; it must hold numbers of at least 1."
-            )
         if self.width % 2 or self.width < 4 or self.width % self.groups:
             raise ValueError(
                 f"config.width is {self.width}; it must be even, at least 4, and divide into "
                 f"{self.groups} groups."
+            )
+        self._check_points() if self.inputs else self._check_maps()
+        left = self.process.alpha_bars[-1]
+        if left > 0.05:
+            raise ValueError(
+                f"config.timesteps is {self.timesteps}; with the {self.schedule} schedule "
+                f"{left:.0%} of the picture is left at the end, and it must be at most 5%: take "
+                "more, or cosine."
+            )
+
+    def _check_maps(self) -> None:
+        """Raises ValueError unless pictures can pass the levels."""
+        if min(self.multipliers, default=0) < 1:
+            raise ValueError(
+                f"config.multipliers is {self.multipliers}; it must hold numbers of at least 1."
             )
         if self.size % 2 ** (len(self.multipliers) - 1):
             raise ValueError(
@@ -105,18 +126,27 @@ class Config:
             raise ValueError(
                 f"config.attention is {self.attention}; the levels have the sides {self.sides}."
             )
-        left = self.process.alpha_bars[-1]
-        if left > 0.05:
-            raise ValueError(
-                f"config.timesteps is {self.timesteps}; with the {self.schedule} schedule "
-                f"{left:.0%} of the picture is left at the end, and it must be at most 5%: take "
-                "more, or cosine."
-            )
+
+    def _check_points(self) -> None:
+        """Raises ValueError where something is said of maps, which points have not."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            value = tuple(value) if isinstance(value, list) else value  # as JSON has it
+            if field.name in MAPS and value != field.default:
+                raise ValueError(
+                    f"config.{field.name} is {value}, and points, which config.inputs is of, have "
+                    "no maps; leave it out."
+                )
 
     @property
     def sides(self) -> tuple[int, ...]:
         """Of each level's maps."""
         return tuple(self.size >> level for level in range(len(self.multipliers)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an example."""
+        return (self.inputs,) if self.inputs else (self.size, self.size, self.channels)
 
     @property
     def process(self) -> diffusion.Process:
@@ -138,147 +168,48 @@ PRESETS = {
     "256px": Config(size=256, multipliers=(1, 1, 2, 2, 4, 4), dropout=0.0),
     # DDIM's network for CelebA.
     "celeba64": Config(size=64, multipliers=(1, 2, 2, 2, 4)),
+    # Ours, for the ring of 8 and the grid of 25.
+    "points": Config(inputs=2, blocks=3, groups=8, dropout=0.0, variance="small"),
 }  # fmt: skip
 
 
-def norm(config: Config, name: str) -> GroupNormalization:
-    """Group normalisation with the authors' epsilon."""
-    return GroupNormalization(config.groups, epsilon=1e-6, name=name)
+class Octaves(keras.layers.Layer):
+    """Numbers [B, N] to [B, N (1 + 2 OCTAVES)]: themselves, their sines, their cosines.
 
-
-def conv(channels: int, name: str, *, zero: bool = False, **options: Any) -> keras.layers.Conv2D:
-    """3 x 3, sides kept; Glorot's uniform, which is the paper's initialisation, or zero."""
-    start = "zeros" if zero else "glorot_uniform"
-    return keras.layers.Conv2D(
-        channels, 3, padding="same", kernel_initializer=start, name=name, **options
-    )
-
-
-class Sinusoid(keras.layers.Layer):
-    """Times [B] to their sines, then cosines, [B, width]; the slowest is 10,000 times slower."""
-
-    def __init__(self, width: int, *, name: str) -> None:
-        super().__init__(name=name)
-        half = width // 2
-        rates = np.exp(-math.log(10_000) * np.arange(half) / (half - 1))
-        self.rates = rates.astype(np.float32)
-
-    def call(self, times: tf.Tensor) -> tf.Tensor:
-        angles = ops.cast(times, "float32")[:, None] * self.rates
-        waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
-        return ops.cast(waves, self.compute_dtype)
-
-
-class ResBlock(keras.layers.Layer):
-    """Maps [B, S, S, D] and the embedded time [B, E] to maps with `channels`."""
-
-    def __init__(self, config: Config, channels: int, *, name: str) -> None:
-        super().__init__(name=name)
-        self.norm_1, self.norm_2 = norm(config, "norm_1"), norm(config, "norm_2")
-        self.conv_1, self.conv_2 = conv(channels, "conv_1"), conv(channels, "conv_2", zero=True)
-        self.time = keras.layers.Dense(channels, name="time")
-        self.skip = keras.layers.Dense(channels, name="skip")  # a 1 x 1 convolution
-        self.dropout = keras.layers.Dropout(config.dropout)
-        self.channels = channels
-
-    def build(self, x_shape: tuple[int | None, ...], time_shape: tuple[int | None, ...]) -> None:
-        """Makes all weights at once; Keras would trace `call` for them."""
-        inside = (*x_shape[:-1], self.channels)
-        self.norm_1.build(x_shape)
-        self.conv_1.build(x_shape)
-        self.time.build(time_shape)
-        self.norm_2.build(inside)
-        self.conv_2.build(inside)
-        self.widens = x_shape[-1] != self.channels
-        if self.widens:
-            self.skip.build(x_shape)
-
-    def call(self, x: tf.Tensor, time: tf.Tensor, training: bool = False) -> tf.Tensor:
-        y = self.conv_1(ops.silu(self.norm_1(x)))
-        y = y + self.time(ops.silu(time))[:, None, None]
-        y = self.conv_2(self.dropout(ops.silu(self.norm_2(y)), training=training))
-        return (self.skip(x) if self.widens else x) + y
-
-
-class Attention(keras.layers.Layer):
-    """All places of maps [B, S, S, D] look at each other, with one head."""
-
-    def __init__(self, config: Config, channels: int, *, name: str) -> None:
-        super().__init__(name=name)
-        self.channels = channels
-        self.norm = norm(config, "norm")
-        self.query, self.key, self.value = (
-            keras.layers.Dense(channels, name=part) for part in ("query", "key", "value")
-        )
-        self.out = keras.layers.Dense(channels, kernel_initializer="zeros", name="out")
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        for part in (self.norm, self.query, self.key, self.value, self.out):
-            part.build(shape)
+    Each at 1, 2, 4 ... radians for a unit, so that near points look different from afar.
+    """
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        height, width = x.shape[1:3]
-        seen = ops.reshape(self.norm(x), (-1, height * width, self.channels))
-        query = self.query(seen) * (1 / math.sqrt(self.channels))
-        scores = ops.matmul(query, ops.swapaxes(self.key(seen), 1, 2))
-        weights = ops.cast(ops.softmax(ops.cast(scores, "float32")), x.dtype)
-        mixed = self.out(ops.matmul(weights, self.value(seen)))
-        return x + ops.reshape(mixed, (-1, height, width, self.channels))
+        angles = ops.cast(x, "float32")[:, :, None] * (2 ** np.arange(OCTAVES)).astype(np.float32)
+        angles = ops.reshape(angles, (-1, x.shape[1] * OCTAVES))
+        seen = ops.concatenate([ops.cast(x, "float32"), ops.sin(angles), ops.cos(angles)], axis=-1)
+        return ops.cast(seen, self.compute_dtype)
 
 
-def unet(config: Config) -> keras.Model:
-    """Pictures [B, S, S, C], times int32 [B] and, where it is told, labels -> noise, float32."""
-    pictures = keras.Input((config.size, config.size, config.channels), name="pictures")
-    times = keras.Input((), dtype="int32", name="times")
-    inputs = [pictures, times]
-    time = Sinusoid(config.width, name="sinusoid")(times)
-    time = keras.layers.Dense(4 * config.width, activation="silu", name="time_1")(time)
-    time = keras.layers.Dense(4 * config.width, name="time_2")(time)
-    if config.labels:
-        inputs.append(keras.Input((), dtype="int32", name="labels"))
-        wide = keras.initializers.RandomNormal(stddev=1.0)
-        table = keras.layers.Embedding(
-            1 + config.labels, 4 * config.width, embeddings_initializer=wide, name="label"
-        )
-        time = time + table(inputs[-1] - NO_LABEL)  # the first row is that of no label
+def linear_network(config: Config) -> keras.Model:
+    """Points [B, N], times int32 [B] and, where it is told, labels -> noise, float32.
 
-    def block(x: tf.Tensor, level: int, name: str) -> tf.Tensor:
-        channels = config.width * config.multipliers[level]
-        x = ResBlock(config, channels, name=name)(x, time)
-        attends = config.sides[level] in config.attention
-        return Attention(config, channels, name=f"{name}_attention")(x) if attends else x
-
-    last = len(config.multipliers) - 1
-    x = conv(config.width, "first")(pictures)
-    seen = [x]
-    for level in range(last + 1):
-        for i in range(config.blocks):
-            x = block(x, level, f"down_{level}_{i}")
-            seen.append(x)
-        if level < last:
-            x = conv(x.shape[-1], f"halve_{level}", strides=2)(x)
-            seen.append(x)
-    x = ResBlock(config, x.shape[-1], name="middle_0")(x, time)
-    x = Attention(config, x.shape[-1], name="middle_attention")(x)
-    x = ResBlock(config, x.shape[-1], name="middle_1")(x, time)
-    for level in reversed(range(last + 1)):
-        for i in range(config.blocks + 1):
-            x = block(ops.concatenate([x, seen.pop()], axis=-1), level, f"up_{level}_{i}")
-        if level > 0:
-            x = keras.layers.UpSampling2D(name=f"twice_{level}")(x)  # nearest
-            x = conv(x.shape[-1], f"double_{level}")(x)
-    x = ops.silu(norm(config, "norm")(x))
-    noise = conv(config.channels, "noise", zero=True, dtype="float32")(x)
-    return keras.Model(inputs, noise, name="unet")
+    A point is a map of one place, so there are no levels, and what is convolved is multiplied.
+    """
+    points = keras.Input((config.inputs,), name="points")
+    inputs, time = timed.told(config.width, config.width, labels=config.labels)
+    seen = Octaves(name="octaves")(points)
+    x = unet.linear(config.width, "first")(seen[:, None, None])
+    for i in range(config.blocks):
+        x = unet.ResBlock(config, config.width, layer=unet.linear, name=f"block_{i}")(x, time)
+    x = ops.silu(unet.norm(config, "norm")(x))
+    noise = unet.linear(points.shape[1], "noise", zero=True, dtype="float32")(x)
+    return keras.Model([points, *inputs], noise[:, 0, 0], name="linear_network")
 
 
 class DDPM(keras.Model):
-    """Noisy pictures [B, S, S, C], in units in which pictures are -1 to 1 -> their noise.
+    """Noisy pictures [B, S, S, C], -1 to 1 if noise is taken away, or points [B, N] -> their noise.
 
     Attributes:
+        network: The U-Net, or the network of linear maps.
         process: From pictures to noise.
         labels: Classes that it can be told of; 0 is none.
-        draws: What training draws for each picture: its noise, its time as a share of T, and
+        draws: What training draws for each example: its noise, its time as a share of T, and
             whether its class is hidden.
         seeds: Of those draws.
     """
@@ -286,9 +217,8 @@ class DDPM(keras.Model):
     def __init__(self, config: Config) -> None:
         super().__init__(name="ddpm")
         self.config, self.process, self.labels = config, config.process, config.labels
-        self.unet = unet(config)
-        sides = (config.size, config.size, config.channels)
-        self.draws = {"noise": Draw("normal", sides), "time": Draw("uniform", ())}
+        self.network = linear_network(config) if config.inputs else unet.unet(config)
+        self.draws = {"noise": Draw("normal", config.shape), "time": Draw("uniform", ())}
         if self.labels:
             self.draws["hidden"] = Draw("uniform", ())
         self.seeds = keras.random.SeedGenerator(name="seeds")
@@ -296,39 +226,38 @@ class DDPM(keras.Model):
 
     def call(
         self,
-        pictures: tf.Tensor,
+        x: tf.Tensor,
         times: tf.Tensor | None = None,
         labels: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor:
         """Times int32 [B] in [0, T), None is 0; labels int32 [B], -1 and None tell none."""
-        count = ops.shape(pictures)[:1]
-        inputs = [pictures, ops.zeros(count, "int32") if times is None else times]
+        count = ops.shape(x)[:1]
+        inputs = [x, ops.zeros(count, "int32") if times is None else times]
         if self.labels:
             inputs.append(ops.full(count, NO_LABEL, "int32") if labels is None else labels)
-        return self.unet(inputs, training=training)
+        return self.network(inputs, training=training)
 
     def guided(
-        self, pictures: tf.Tensor, times: tf.Tensor, labels: tf.Tensor, scale: tf.Tensor
+        self, x: tf.Tensor, times: tf.Tensor, labels: tf.Tensor, scale: tf.Tensor
     ) -> tf.Tensor:
         """The noise by label, guided where a row's scale float32 [B] is not 1."""
         if not self.labels:
-            return self(pictures, times)
+            return self(x, times)
 
         def both() -> tf.Tensor:
-            twice, none = tf.concat([pictures, pictures], 0), tf.fill(tf.shape(labels), NO_LABEL)
+            twice, none = tf.concat([x, x], 0), tf.fill(tf.shape(labels), NO_LABEL)
             noise = self(twice, tf.concat([times, times], 0), tf.concat([labels, none], 0))
             told, free = tf.split(noise, 2)
-            by = scale[:, None, None, None]
+            by = tf.reshape(scale, [-1] + [1] * len(self.config.shape))
             return tf.where(by == 1, told, free + by * (told - free))
 
         plain = tf.reduce_all(scale == 1)
-        return tf.cond(plain, lambda: self(pictures, times, labels), both)
+        return tf.cond(plain, lambda: self(x, times, labels), both)
 
     def noise(self, seeds: tf.Tensor) -> tf.Tensor:
-        """What pictures begin with, float32 [B, S, S, C], of int64 [B]."""
-        side, channels = self.config.size, self.config.channels
-        return rows.normal(seeds, (side, side, channels))
+        """What examples begin with, float32 [B, ...], of int64 [B]."""
+        return rows.normal(seeds, self.config.shape)
 
     def sample(
         self,
@@ -341,7 +270,7 @@ class DDPM(keras.Model):
         scale: tf.Tensor,
         hold: diffusion.Hold | None = None,
     ) -> tf.Tensor:
-        """Pictures of -1 to 1, as `diffusion.sample` has it; labels and scale as `guided`."""
+        """As `diffusion.sample` has it, pictures cut off at 1; labels and scale as `guided`."""
         return diffusion.sample(
             self.process,
             lambda x, times: self.guided(x, times, labels, scale),
@@ -349,6 +278,7 @@ class DDPM(keras.Model):
             seeds=seeds,
             steps=steps,
             eta=eta,
+            clip=BOUND if self.config.inputs else 1.0,
             hold=hold,
         )
 
@@ -360,39 +290,15 @@ def build(config: Config) -> DDPM:
 
 def param_count(config: Config) -> int:
     """How many parameters `build(config)` makes, without making them."""
-    told = 4 * config.width
-
-    def layer(inside: int, outside: int, places: int = 1) -> int:
-        return (places * inside + 1) * outside
-
-    def block(inside: int, outside: int) -> int:
-        skip = layer(inside, outside) if inside != outside else 0
-        convolutions = layer(inside, outside, 9) + layer(outside, outside, 9)
-        return 2 * (inside + outside) + convolutions + layer(told, outside) + skip
-
-    def attention(width: int) -> int:
-        return 2 * width + 4 * layer(width, width)
-
-    count = layer(config.width, told) + layer(told, told) + layer(config.channels, config.width, 9)
-    count += (1 + config.labels) * told if config.labels else 0
-    now, seen = config.width, [config.width]
-    widths = [config.width * by for by in config.multipliers]
-    attends = [side in config.attention for side in config.sides]
-    for width, has in zip(widths, attends, strict=True):
-        for _ in range(config.blocks):
-            count, now = count + block(now, width) + has * attention(width), width
-            seen.append(now)
-        if len(seen) < len(widths) * (config.blocks + 1):
-            count += layer(now, now, 9)
-            seen.append(now)
-    count += 2 * block(now, now) + attention(now)
-    for level, (width, has) in reversed(list(enumerate(zip(widths, attends, strict=True)))):
-        for _ in range(config.blocks + 1):
-            count, now = count + block(now + seen.pop(), width) + has * attention(width), width
-        count += layer(now, now, 9) if level else 0
-    return count + 2 * now + layer(now, config.channels, 9)
+    if not config.inputs:
+        return unet.param_count(config)
+    width = config.width
+    block = 3 * (width + 1) * width + 4 * width  # two linear maps and the time; two norms
+    seen = config.inputs * (1 + 2 * OCTAVES)
+    ends = (seen + 1) * width + 2 * width + (width + 1) * config.inputs
+    return timed.param_count(width, width, labels=config.labels) + config.blocks * block + ends
 
 
-def endpoints(model: DDPM, codec: Images) -> dict[str, Endpoint]:
-    """`sample` (from seeds), `interpolate` (between two), `inpaint` (a part of a picture)."""
+def endpoints(model: DDPM, codec: Images | Features) -> dict[str, Endpoint]:
+    """`sample` (from seeds); of pictures `interpolate` (between two), `inpaint` (a part of one)."""
     return denoising.endpoints(model, codec)

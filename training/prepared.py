@@ -178,7 +178,7 @@ def fit(choice: Any, source: Source, *, size: int, channels: int) -> Images:
 def features(
     config: Any, recipe: Recipe, source: Source, *, codec: Features | None = None
 ) -> Prepared:
-    """Rows of numbers, as they are.
+    """Rows of numbers, as they are, or as a given codec sees them.
 
     Raises:
         UserError: the recipe has operations on pictures.
@@ -187,7 +187,7 @@ def features(
         raise UserError(f"randaugment changes pictures, and --data={recipe.data} has none.")
     codec = codec or Features(names=source.names, labels=source.labels)
     learnt = _targets(recipe, source)
-    data = Examples(source=source, key="features", see=tf.identity, targets=learnt)
+    data = Examples(source=source, key="features", see=codec.see, targets=learnt)
     return Prepared(with_classes(config, codec.labels), codec, data, source.sha256)
 
 

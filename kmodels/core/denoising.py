@@ -1,7 +1,7 @@
-"""The endpoints of a network that makes pictures out of noise.
+"""The endpoints of a network that makes pictures, or rows of numbers, out of noise.
 
 Every row has its own seed, steps and options, and is made by itself, so that its picture is the
-same to the bit alone and in a batch. Shapes: B batch, S side, C channels.
+same to the bit alone and in a batch. Shapes: B batch, S side, C channels, N numbers of a row.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,10 @@ import tensorflow as tf
 
 from kmodels.core import diffusion, drawing, rows
 from kmodels.core.codecs import images
+from kmodels.core.codecs.features import Features
 from kmodels.core.paper import Endpoint
 
+Codec = images.Images | Features
 Options = Mapping[str, tf.Tensor]
 NO_LABEL = -1
 USUAL = 50  # steps of a sampler where a caller asks for no number
@@ -31,10 +33,10 @@ class Denoiser(Protocol):
     labels: int
 
     def noise(self, seeds: tf.Tensor) -> tf.Tensor:
-        """What pictures begin with, float32 [B, S, S, C], of int64 [B]."""
+        """What examples begin with, float32 [B, ...], of int64 [B]."""
 
     def sample(self, start: tf.Tensor, seeds: tf.Tensor, **options: Any) -> tf.Tensor:
-        """Pictures of -1 to 1 from what they begin with; options as `asked` gives them, [B]."""
+        """Examples from what they begin with; options as `asked` gives them, [B]."""
 
 
 def inputs_of(model: Denoiser, *names: str) -> dict[str, tuple[tf.TensorSpec, Any]]:
@@ -51,7 +53,7 @@ def inputs_of(model: Denoiser, *names: str) -> dict[str, tuple[tf.TensorSpec, An
 
 
 def asked(
-    model: Denoiser, codec: images.Images, batch: tf.Tensor, options: Options
+    model: Denoiser, codec: Codec, batch: tf.Tensor, options: Options
 ) -> dict[str, tf.Tensor]:
     """The options of each row, [B], checked: steps, eta, labels (numbers, or -1), scale.
 
@@ -82,7 +84,7 @@ def asked(
         return {name: tf.identity(value) for name, value in values.items()}
 
 
-def _numbers(codec: images.Images, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _numbers(codec: Codec, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The classes' numbers int32 [B], or -1, of their names; and whether there is such a name."""
     same = tf.equal(label[:, None], tf.constant(codec.labels)[None])
     there = tf.reduce_any(same, 1)
@@ -90,15 +92,16 @@ def _numbers(codec: images.Images, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return numbers, there | tf.equal(label, "")
 
 
-def endpoints(model: Denoiser, codec: images.Images) -> dict[str, Endpoint]:
-    """`sample` (from seeds), `interpolate` (between two), `inpaint` (a part of a picture)."""
+def endpoints(model: Denoiser, codec: Codec) -> dict[str, Endpoint]:
+    """`sample` (from seeds); of pictures `interpolate` (between two), `inpaint` (a part of one).
+
+    Pictures are answered as `image` and `image_bytes`, rows of numbers as `features`.
+    """
     sample = _sample(model, codec)
-    return {
-        "serving_default": sample,
-        "sample": sample,
-        "interpolate": _interpolate(model, codec),
-        "inpaint": _inpaint(model, codec),
-    }
+    both = {"serving_default": sample, "sample": sample}
+    if isinstance(codec, Features):
+        return both
+    return {**both, "interpolate": _interpolate(model, codec), "inpaint": _inpaint(model, codec)}
 
 
 def _endpoint(
@@ -112,14 +115,14 @@ def _endpoint(
     )
 
 
-def _told(model: Denoiser, codec: images.Images) -> dict[str, Any]:
+def _told(model: Denoiser, codec: Codec) -> dict[str, Any]:
     """An example's labels and scales, where the network can be told a class."""
     names = [codec.labels[0], ""]
     return {"label": names, "guidance_scale": [2.0, 1.0]} if model.labels else {}
 
 
-def _sample(model: Denoiser, codec: images.Images) -> Endpoint:
-    """Pictures from seeds: with eta 0 by DDIM, with eta 1 and all steps by DDPM."""
+def _sample(model: Denoiser, codec: Codec) -> Endpoint:
+    """Examples from seeds: with eta 0 by DDIM, with eta 1 and all steps by DDPM."""
 
     def sample(seed: tf.Tensor, **options: tf.Tensor) -> dict[str, tf.Tensor]:
         chosen = asked(model, codec, tf.size(seed), options)
@@ -214,7 +217,10 @@ def _inpaint(model: Denoiser, codec: images.Images) -> Endpoint:
     )
 
 
-def _answer(codec: images.Images, made: Any, *values: tf.Tensor) -> dict[str, tf.Tensor]:
+def _answer(codec: Codec, made: Any, *values: tf.Tensor) -> dict[str, tf.Tensor]:
+    if isinstance(codec, Features):
+        seen = rows.one_by_one(made, values, (len(codec.names),))
+        return {"features": codec.unsee(seen)}
     shape = codec.size, codec.size, codec.channels
     return drawing.answer(codec, rows.one_by_one(made, values, shape))
 

@@ -70,12 +70,12 @@ class Process:
         return _each(tf.sqrt(bar), clean) * clean + _each(tf.sqrt(1 - bar), noise) * noise
 
     def cleaned(
-        self, x: tf.Tensor, noise: tf.Tensor, times: tf.Tensor, *, clip: bool = True
+        self, x: tf.Tensor, noise: tf.Tensor, times: tf.Tensor, *, clip: float | None = 1.0
     ) -> tf.Tensor:
-        """The data that x_t and a prediction of its noise speak of, cut off at -1 and 1."""
+        """The data that x_t and a prediction of its noise speak of, cut off at -clip and clip."""
         bar = self.alpha_bar(times)
         clean = _each(tf.sqrt(1 / bar), x) * x - _each(tf.sqrt(1 / bar - 1), x) * noise
-        return tf.clip_by_value(clean, -1.0, 1.0) if clip else clean
+        return clean if clip is None else tf.clip_by_value(clean, -clip, clip)
 
     def back(
         self,
@@ -136,7 +136,7 @@ def sample(
     seeds: tf.Tensor,
     steps: tf.Tensor,
     eta: tf.Tensor,
-    clip: bool = True,
+    clip: float | None = 1.0,
     hold: Hold | None = None,
 ) -> tf.Tensor:
     """Data from noise, float32 [B, ...]: one loop to the largest S, in which each row has its own.
@@ -147,7 +147,7 @@ def sample(
         seeds: int64 [B]; a row's noise at a turn is that of its seed and the number from 1 on.
         steps: int32 [B], in [1, T].
         eta: float32 [B], in [0, 1]; 1 with S = T is DDPM's sampler, 0 DDIM's.
-        clip: Whether predicted data are cut off at -1 and 1.
+        clip: Where predicted data are cut off, at -clip and clip; None does not.
         hold: Changes what a turn has made.
     """
     shape = start.shape[1:]

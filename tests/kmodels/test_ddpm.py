@@ -47,6 +47,10 @@ def test_the_noise_is_that_of_diffusers():
         ({"timesteps": 100}, "36% of the picture is left"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
         ({"variance": "none"}, "config.variance"),
+        ({"inputs": 0}, "config.inputs is 0"),
+        ({"inputs": 2, "width": 40}, "divide into 32 groups"),
+        ({"inputs": 2, "size": 8}, "config.size is 8, and points, .*, have no maps; leave it out"),
+        ({"inputs": 2, "attention": ()}, r"config.attention is \(\), and points"),
     ],
 )
 def test_a_config_that_cannot_be_is_a_sentence(wrong, words):

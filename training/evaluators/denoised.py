@@ -6,13 +6,15 @@ import numpy as np
 import tensorflow as tf
 
 from kmodels.core.denoising import NO_LABEL
-from training.evaluators import pictures
+from kmodels.core.paper import Endpoint
+from training.evaluators import modes, pictures
 from training.loop import Evaluator
 from training.prepared import Prepared
 
 STEPS = 20  # of the sampler
 ROWS = 20  # pictures of a grid
 TIMES = 8  # of a strip
+WALK = 100  # steps of the sampler of points
 
 
 def samples(model: Any, prepared: Prepared) -> Evaluator:
@@ -66,3 +68,25 @@ def strip(model: Any, prepared: Prepared) -> Evaluator:
         return {"denoised": pictures.sheet(made().numpy(), captions)}
 
     return look
+
+
+def points(model: Any, prepared: Prepared, *, count: int = modes.POINTS) -> Evaluator:
+    """`modes.found` of points drawn by the random walk (eta 1) in few steps, of no class.
+
+    They are drawn in one batch: the endpoint, which makes each row by itself, would take minutes.
+    """
+    data: Any = prepared.data
+
+    def sample(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        options = {
+            "steps": tf.fill(tf.shape(seed), min(WALK, model.process.steps)),
+            "eta": tf.ones(tf.shape(seed)),
+            "labels": tf.fill(tf.shape(seed), NO_LABEL),
+            "scale": tf.ones(tf.shape(seed)),
+        }
+        seen = model.sample(model.noise(seed), seed, **options)
+        return {"features": prepared.codec.unsee(seen)}
+
+    inputs = {"seed": tf.TensorSpec([None], tf.int64)}
+    endpoint = Endpoint(function=sample, inputs=inputs, example={"seed": [0, 1]})
+    return modes.found(endpoint, data.source, count=count)

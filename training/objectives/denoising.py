@@ -1,4 +1,4 @@
-"""How well a network tells the noise in a picture, at a random time (DDPM, equation 14)."""
+"""How well a network tells the noise in an example, at a random time (DDPM, equation 14)."""
 
 from typing import Any
 
@@ -11,15 +11,16 @@ from training.step import WEIGHT, Batch, Logs
 def denoising(model: Any, batch: Batch, *, training: bool) -> tuple[tf.Tensor, Logs]:
     """Mean squared error of the noise that `model` predicts, over places and examples.
 
-    `image` float32 [B, ...] is of -1 to 1, `noise` of the same shape. An example is looked at after
-    the share `time` [B] of all T steps; in training its `label` int32 [B] is hidden where `hidden`
-    [B] is below `model.config.label_dropout`.
+    `image` float32 [B, ...] is of -1 to 1, or there are `features` [B, D]; `noise` is of the same
+    shape. An example is looked at after the share `time` [B] of all T steps; in training its
+    `label` int32 [B] is hidden where `hidden` [B] is below `model.config.label_dropout`.
 
     Logs the error in the earlier and the later half of the times, `early` and `late`, each over
     the examples it has, as shares that add up to the loss. Where the batch has a `mask` [B] of 0
     and 1, all means are over the examples with a 1.
     """
-    clean, noise, at = tf.cast(batch["image"], tf.float32), batch["noise"], batch["time"]
+    clean = tf.cast(batch["image" if "image" in batch else "features"], tf.float32)
+    noise, at = batch["noise"], batch["time"]
     most = model.process.steps
     times = tf.minimum(tf.cast(at * most, tf.int32), most - 1)
     noisy = model.process.noised(clean, noise, times)

@@ -131,7 +131,7 @@ def test_samples_of_normal_data_have_their_mean_and_covariance(steps, eta, monke
             seeds=seeds,
             steps=tf.fill([count], steps),
             eta=tf.fill([count], eta),
-            clip=False,
+            clip=None,
         )
 
     monkeypatch.setattr(rows, "normal", quick)

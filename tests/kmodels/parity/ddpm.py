@@ -98,7 +98,7 @@ def network() -> np.ndarray:
         attention_head_dim=None,
     ).eval()
     empty, filled = model.state_dict(), {}
-    for v in ddpm.build(config).unet.trainable_variables:
+    for v in ddpm.build(config).network.trainable_variables:
         name = theirs(v.path, len(attends))
         value = laid_out(weight(v.path, tuple(v.shape)), tuple(empty[name].shape))
         filled[name] = torch.tensor(value.copy(), dtype=torch.float32)

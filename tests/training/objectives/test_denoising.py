@@ -22,7 +22,8 @@ class Best:
 
     def __call__(self, x, times, labels, training):
         self.asked.append((x, times, labels, training))
-        bar = tf.cast(self.process.alpha_bar(times), tf.float32)[:, None, None, None]
+        bar = tf.cast(self.process.alpha_bar(times), tf.float32)
+        bar = tf.reshape(bar, [-1] + [1] * (len(x.shape) - 1))
         return tf.sqrt(1 - bar) / (bar * DEVIATION**2 + 1 - bar) * x
 
 
@@ -48,6 +49,15 @@ def test_the_loss_of_the_best_prediction_is_the_least_there_is(training):
     counts = np.bincount(times, minlength=200)
     assert told is training and len(counts) == 200
     assert counts.min() > 50 and counts.max() < 160
+
+
+def test_rows_of_numbers_are_examples_too():
+    data = batch(50)
+    image, _ = denoising(Best(), data, training=False)
+    rows = {"features": tf.reshape(data.pop("image"), [50, 16])}
+    rows["noise"] = tf.reshape(data["noise"], [50, 16])
+    loss, _ = denoising(Best(), {**data, **rows}, training=False)
+    assert float(loss) == pytest.approx(float(image), rel=1e-6)
 
 
 def test_labels_are_hidden_in_training_alone():

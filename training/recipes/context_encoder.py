@@ -1,0 +1,166 @@
+"""How context encoders are trained: Adam with little memory, the generator ten times as fast."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from kmodels import context_encoder
+from kmodels.core.codecs.images import Images
+from training import classifiers, draws, prepared
+from training.config import ImageCodecChoice, Origin, Recipe, ScheduleChoice
+from training.data import changes, crops
+from training.data.labelled import Change
+from training.evaluators import drawings, neighbours, pictures
+from training.loop import Evaluator
+from training.optimization import Adam, Constant, Cosine
+from training.prepared import Prepared
+from training.recipes.gan import RANGES, check_range
+
+UNIT = "images"
+DATA = classifiers.DATA
+PRESET = "digits"
+ask = pictures.question
+PARIS = 14_900  # pictures of Paris StreetView to learn from
+RATE, TIMES = 2e-4, 10  # of the discriminator, and how much faster the generator is
+SHORT = 350 / 128  # of the short side of photographs over the side of what is cut out of them
+
+
+def paper(config: context_encoder.Config) -> Recipe:
+    """The authors' program: Adam, batches of 64, for 500 epochs of Paris StreetView.
+
+    Without a discriminator the program gives the generator its usual rate. The paper says hours
+    for AlexNet's features; the 100,000 steps are ours.
+    """
+    small, large = classifiers.is_small(config), config.size >= classifiers.LARGE
+    return _recipe(
+        config,
+        rate=RATE,
+        schedule=Constant(),
+        data="digits" if small else "image_folder" if large else "cifar10",
+        short=round(config.size * SHORT) if large else None,
+        batch_size=64,
+        steps=500 * PARIS // 64 if config.adversarial else 100_000,
+        every=1000,
+        eval_batches=6 if small else 20,
+        origin="paper",
+    )
+
+
+def cpu(config: context_encoder.Config) -> Recipe:
+    """Minutes for small pictures; larger ones take twenty steps, to show that they train."""
+    if config.size >= classifiers.LARGE:
+        return _recipe(config, batch_size=4, steps=20, every=10, eval_batches=2, log_every=5)
+    if context_encoder.param_count(config) < 10_000:
+        made = _recipe(config, batch_size=8, steps=40, every=20, eval_batches=45, log_every=10)
+        return dataclasses.replace(made, discriminator_optimizer=_adam(1e-2))
+    if not classifiers.is_small(config):
+        return _recipe(config, data="cifar10", steps=2000, every=500, eval_batches=20)
+    return _recipe(config, steps=3000, every=500, eval_batches=6)
+
+
+def _adam(rate: float) -> Adam:
+    return Adam(learning_rate=rate, beta_1=0.5)
+
+
+def _recipe(
+    config: context_encoder.Config,
+    *,
+    rate: float = 1e-3,
+    schedule: ScheduleChoice | None = None,
+    data: str = "digits",
+    short: int | None = None,
+    batch_size: int = 64,
+    steps: int,
+    every: int,
+    eval_batches: int,
+    log_every: int = 50,
+    origin: Origin = "cpu",
+) -> Recipe:
+    """What both profiles share; `every` so many steps the run is evaluated and saved.
+
+    Args:
+        rate: Of the discriminator; without one, the generator's.
+        schedule: None lets the rate fall to 0.
+    """
+    mean, deviation = RANGES["tanh"]
+    two = config.adversarial > 0
+    return Recipe(
+        data=data,
+        codec=ImageCodecChoice(short=short, mean=(mean,), deviation=(deviation,)),
+        learner="adversarial" if two else "gradient",
+        objective="inpainting",
+        optimizer=_adam(TIMES * rate if two and origin == "paper" else rate),
+        discriminator_optimizer=_adam(rate) if two else None,
+        schedule=schedule or Cosine(warmup_steps=min(100, every // 2), final=0.0),
+        batch_size=batch_size,
+        steps=steps,
+        log_every=log_every,
+        eval_every=every,
+        save_every=every,
+        eval_batches=eval_batches,
+        watch="l2",
+        xla=False,
+        origin=origin,
+    )
+
+
+PROFILES = {"paper": paper, "cpu": cpu}
+
+
+def recipe(config: context_encoder.Config) -> Recipe:
+    """The paper's for photographs, a short one for small pictures."""
+    return paper(config) if config.size >= classifiers.LARGE else cpu(config)
+
+
+def prepare(
+    config: context_encoder.Config,
+    recipe: Recipe,
+    data_dir: pathlib.Path | None,
+    *,
+    codec: Images | None = None,
+) -> Prepared:
+    """Pictures of the config's size, from -1 to 1.
+
+    Of photographs any square, mirrored or not, as in the authors' program; small pictures are
+    shifted by an eighth, and mirrored if not written.
+
+    Raises:
+        UserError: the data do not fit the config, or the codec's choice gives other numbers.
+    """
+    source = prepared.read(recipe, data_dir, DATA)
+    made: list[Change] = [] if recipe.data in classifiers.WRITTEN else [changes.mirrored()]
+    cut = None
+    if config.size >= classifiers.LARGE:
+        short = getattr(recipe.codec, "short", None) or round(config.size * SHORT)
+        cut = crops.jittered(config.size, shorts=(short, short))
+    else:
+        made.insert(0, changes.moved(max(1, (source.train.shape[0] or config.size) // 8)))
+    found = prepared.pictures(config, recipe, source, codec=codec, cut=cut, changes=made)
+    check_range(found.codec, "tanh")
+    return found
+
+
+def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
+    """Held-out pictures, these with a hole, and with it filled; what features know of classes."""
+
+    def missing(seen: tf.Tensor) -> tf.Tensor:
+        return model.missing(draws.added({"image": seen}, model, training=False))
+
+    looks = [
+        drawings.reconstructions(
+            lambda holed: model.filled(holed, missing(holed)),
+            prepared,
+            shown=lambda seen: model.holed(seen, missing(seen)),
+        )
+    ]
+    if not model.config.bottleneck:
+        looks.append(neighbours.make(functools.partial(_features, model), prepared))
+    return looks
+
+
+def _features(model: keras.Model, seen: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(model.encoder(seen, training=False), axis=[1, 2])

@@ -195,7 +195,9 @@ def test_inpainting_keeps_known_pixels_and_a_row_alone_is_that_in_company(model,
     mask = np.stack([model.centre] * 3)
     if model.config.missing == "regions":
         mask[1] = np.tri(16, dtype=bool)
-    inpaint = tf.function(endpoints["inpaint"].function, autograph=False, reduce_retracing=True)
+    specs = endpoints["inpaint"].inputs
+    inpaint = tf.function(endpoints["inpaint"].function, autograph=False)
+    inpaint = inpaint.get_concrete_function(**specs)
     answer = inpaint(image_bytes=tf.constant(contents), mask=tf.constant(mask, tf.uint8))
     image = answer["image"].numpy()
     assert image.dtype == np.uint8 and image.shape == pictures.shape

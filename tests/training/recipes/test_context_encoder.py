@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from safetensors.numpy import save_file
 
 from kmodels import alexnet, context_encoder, resnet
@@ -44,6 +45,17 @@ def test_pictures_are_of_minus_1_to_1():
     assert seen.shape == (64, 16, 16, 1) and seen.min() == -1 and seen.max() > 0.9
     brightness = prepared.data.source.moments(1).mean[0]
     assert config.fill[0] == pytest.approx(brightness, abs=1), "holes have the mean colour"
+
+
+def test_of_photographs_any_square_is_seen(make_tree, tmp_path):
+    config = PRESETS["centre-128"]
+    prepared = RECIPE.prepare(config, RECIPE.recipe(config), make_tree(tmp_path / "tree"))
+    batches = [next(iter(prepared.data.batches(split, 2, seed=0))) for split in ("train", "eval")]
+    learnt, held_out = (batch["image"].numpy() for batch in batches)
+    assert learnt.shape == held_out.shape == (2, 128, 128, 3)
+    assert abs(learnt).max() <= 1.001 and len(prepared.data.changes) == 1, "mirrored"
+    served = prepared.codec.read(tf.constant(prepared.codec.examples))
+    np.testing.assert_allclose(held_out, served, atol=1e-5)
 
 
 def test_another_range_is_a_sentence():

@@ -17,8 +17,8 @@ classifier begins with their weights by `--init-from`.
 Departures. The program's convolutions have biases that it sets to 0 before each step; here they do
 not exist, so that published counts are larger by one number for each channel that a convolution
 gives. There, holes are windows of one large pattern that happen to be 20 to 30 % of a picture, the
-same for a whole batch; here each picture has its own, of 25 % exactly. The paper does not say how
-wide the decoder for features is; it begins at 6 x 6 and is resized from 161 x 161.
+same for a whole batch; here each picture has its own, of 25 % exactly. The decoder for AlexNet's
+features, 128 to 32 channels wide and resized from 161 x 161, is not part of the published code.
 
 Shapes: B batch, S side of a picture, C its colours, P side of the part that is made, K code.
 """
@@ -219,10 +219,13 @@ PRESETS = {
     ),
     # The encoder is a ResNet of 20 layers without its classifier.
     "cifar-features": _FEATURES,
-    # The authors' program, with the code that its README takes and with the one it has otherwise.
+    # The authors' program as its README runs it, and with the code that it has if none is given.
     "centre-128": Config(),
     "centre-128-100": Config(bottleneck=100),
-    "regions-128": Config(missing="regions", overlap=0),
+    "regions-128": Config(missing="regions", overlap=0, context=1.0),
+    "regions-64": Config(
+        size=64, widths=(64, 128, 256, 512), missing="regions", overlap=0, context=1.0,
+    ),
     # Section 4.2: reconstruction alone, equation 1.
     "alexnet-227": Config(
         size=227, encoder="alexnet", widths=(96, 256, 384, 384, 256), bottleneck=0,
@@ -321,9 +324,8 @@ class ContextEncoder(keras.Model):
         if self.config.missing == "centre":
             mask = tf.broadcast_to(tf.constant(self.centre), tf.shape(image)[:3])
             return tf.ensure_shape(mask, image.shape[:3])[..., None]
-        return holes.regions(batch["noise"], batch["shift"], size=self.config.size, share=SHARE)[
-            ..., None
-        ]
+        noise, shift = batch["noise"], batch["shift"]
+        return holes.regions(noise, shift, size=self.config.size, share=SHARE)[..., None]
 
     def holed(self, pictures: tf.Tensor, missing: tf.Tensor) -> tf.Tensor:
         """Pictures as the encoder is shown them, the mean colour where they are missing."""

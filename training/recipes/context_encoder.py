@@ -25,14 +25,14 @@ PRESET = "digits"
 ask = pictures.question
 PARIS = 14_900  # pictures of Paris StreetView to learn from
 RATE, TIMES = 2e-4, 10  # of the discriminator, and how much faster the generator is
-SHORT = 350 / 128  # of the short side of photographs over the side of what is cut out of them
+SHORT = 350  # pixels of the short side of photographs, of which a part is cut out
 
 
 def paper(config: context_encoder.Config) -> Recipe:
     """The authors' program: Adam, batches of 64, for 500 epochs of Paris StreetView.
 
-    Without a discriminator the program gives the generator the usual rate. The paper says hours
-    for AlexNet's features; the 100,000 steps are ours.
+    Without a discriminator the program gives the generator the usual rate. How AlexNet's features
+    are learnt is not part of the published code; their 100,000 steps are ours.
     """
     small, large = classifiers.is_small(config), config.size >= classifiers.LARGE
     two = config.adversarial > 0
@@ -41,7 +41,7 @@ def paper(config: context_encoder.Config) -> Recipe:
         rates=(TIMES * RATE if two else RATE, RATE),
         schedule=Constant(),
         data="digits" if small else "image_folder" if large else "cifar10",
-        short=round(config.size * SHORT) if large else None,
+        short=max(SHORT, config.size * 256 // 224) if large else None,
         steps=500 * PARIS // 64 if two else 100_000,
         every=1000,
         eval_batches=6 if small else 20,
@@ -126,20 +126,19 @@ def prepare(
 ) -> Prepared:
     """Pictures of the config's size, from -1 to 1.
 
-    Of photographs any square, mirrored or not, as in the authors' program; small pictures are
-    shifted by an eighth, and mirrored if not written.
+    Where `codec.short` is given any square is cut out, mirrored or not, as in the authors' program;
+    else pictures are shifted by an eighth. What is written is never mirrored.
 
     Raises:
         UserError: the data do not fit the config, or the codec's choice gives other numbers.
     """
     source = prepared.read(recipe, data_dir, DATA)
     made: list[Change] = [] if recipe.data in classifiers.WRITTEN else [changes.mirrored()]
-    cut = None
-    if config.size >= classifiers.LARGE:
-        short = getattr(recipe.codec, "short", None) or round(config.size * SHORT)
-        cut = crops.jittered(config.size, shorts=(short, short))
-    else:
+    short, cut = getattr(recipe.codec, "short", None), None
+    if short is None:
         made.insert(0, changes.moved(max(1, (source.train.shape[0] or config.size) // 8)))
+    else:
+        cut = crops.jittered(config.size, shorts=(short, short))
     found = prepared.pictures(config, recipe, source, codec=codec, cut=cut, changes=made)
     check_range(found.codec, "tanh")
     return found

@@ -17,7 +17,7 @@ RECIPE = recipes.load("context_encoder")
 PRESETS = context_encoder.PRESETS
 
 
-@pytest.mark.parametrize("preset", ["centre-128", "centre-128-100", "regions-128"])
+@pytest.mark.parametrize("preset", ["centre-128", "centre-128-100", "regions-128", "regions-64"])
 def test_the_programs_numbers(preset):
     made = RECIPE.recipe(PRESETS[preset])
     assert made == RECIPE.paper(PRESETS[preset]) and made.origin == "paper"

@@ -24,6 +24,7 @@ DATA = classifiers.DATA
 PRESET = "digits"
 ask = pictures.question
 PARIS = 14_900  # pictures of Paris StreetView to learn from
+CIFAR = 157  # batches of all held-out pictures, which may come class by class
 RATE, TIMES = 2e-4, 10  # of the discriminator, and how much faster the generator is
 SHORT = 350  # pixels of the short side of photographs, of which a part is cut out
 
@@ -44,7 +45,7 @@ def paper(config: context_encoder.Config) -> Recipe:
         short=max(SHORT, config.size * 256 // 224) if large else None,
         steps=500 * PARIS // 64 if two else 100_000,
         every=1000,
-        eval_batches=6 if small else 20,
+        eval_batches=6 if small else 20 if large else CIFAR,
         origin="paper",
     )
 
@@ -62,7 +63,7 @@ def cpu(config: context_encoder.Config) -> Recipe:
             config, (1e-3, 1e-2), batch_size=8, steps=40, every=20, eval_batches=45, log_every=10
         )
     if not classifiers.is_small(config):
-        return _recipe(config, rates, data="cifar10", steps=2000, every=500, eval_batches=20)
+        return _recipe(config, rates, data="cifar10", steps=2000, every=500, eval_batches=CIFAR)
     return _recipe(config, rates, steps=2000, every=500, eval_batches=6)
 
 

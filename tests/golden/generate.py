@@ -85,6 +85,7 @@ BATCHES = {  # by objective
     "perceptron_criterion": units,
     "reconstruction": bright,
     "elbo": bright,
+    "inpainting": bright,
     "minimax": played,
     "non_saturating": played,
 }

@@ -148,8 +148,8 @@ class Config:
     @property
     def features(self) -> int:
         """F, channels of the tower's last map."""
-        wide = self.tower == "resnet" and self.block == "bottleneck"
-        return self.widths[-1] * (4 if wide else 1)
+        last: int = self.widths[-1]
+        return 4 * last if (self.tower, self.block) == ("resnet", "bottleneck") else last
 
     @property
     def map_side(self) -> int:

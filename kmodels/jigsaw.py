@@ -148,16 +148,16 @@ class Config:
     @property
     def features(self) -> int:
         """F, channels of the tower's last map."""
-        last: int = self.widths[-1]
-        return 4 * last if (self.tower, self.block) == ("resnet", "bottleneck") else last
+        wide = self.tower == "resnet" and self.block == "bottleneck"
+        return self.widths[-1] * (4 if wide else 1)
 
     @property
     def map_side(self) -> int:
         """Of the tower's last map of a tile; below 1 where nothing is left."""
         if self.tower == "alexnet":
-            return int((self.tile - FIRST[0]) // FIRST[1] + 1) // 2 ** len(alexnet.POOLED)
+            return ((self.tile - FIRST[0]) // FIRST[1] + 1) >> len(alexnet.POOLED)
         halvings = len(self.widths) - 1 + (2 if self.stem == "imagenet" else 0)
-        return int(-(-self.tile // 2**halvings))
+        return -(-self.tile >> halvings)
 
 
 def resnet_of(config: Config) -> resnet.Config:

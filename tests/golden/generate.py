@@ -68,6 +68,16 @@ def played(config: Any) -> dict[str, np.ndarray]:
     return {"latent": latent, key: inputs}
 
 
+def pieces(config: Any) -> dict[str, np.ndarray]:
+    """Random tiles to ask with; and pictures of stripes, of which training cuts its own."""
+    rng = np.random.default_rng(len("pieces"))
+    tiles = rng.normal(0, 1, (ROWS, 9, config.tile, config.tile, config.channels))
+    across = np.linspace(0, 3, config.size) ** 2
+    stripes = np.sin(across[:, None] + 2 * across + rng.uniform(0, 1, (ROWS, 1, 1)))
+    image = np.repeat(stripes[..., None], config.channels, axis=-1)
+    return {"tiles": tiles.astype(np.float32), "image": image.astype(np.float32)}
+
+
 def twins(config: Any) -> dict[str, np.ndarray]:
     """Random pictures, each twice with a little noise."""
     rng = np.random.default_rng(len("twins"))
@@ -78,6 +88,7 @@ def twins(config: Any) -> dict[str, np.ndarray]:
 
 BATCHES = {  # by objective
     "contrastive": twins,
+    "permutation": pieces,
     "next_token": tokens,
     "classification": labelled,
     "goodness": labelled,

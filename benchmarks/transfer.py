@@ -17,6 +17,7 @@ import dataclasses
 import pathlib
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import tyro
 
@@ -91,9 +92,10 @@ def group(way: str, share: float) -> str:
     return f"{way}, {share:.0%} of the labels"
 
 
-def last(entries: Sequence[Mapping[str, float]]) -> float:
+def last(entries: Sequence[Mapping[str, Any]]) -> float:
     """The error of the last evaluation."""
-    return [e["error"] for e in entries if e["split"] == "eval"][-1]
+    error: float = [e["error"] for e in entries if e["split"] == "eval"][-1]
+    return error
 
 
 def main() -> None:

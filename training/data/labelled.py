@@ -141,11 +141,13 @@ class Labelled:
         """Where they are among all, int64, in their order."""
         drawn = np.random.default_rng(0).permutation(len(self.part.labels))
         by_class = [drawn[self.part.labels[drawn] == k] for k in np.unique(self.part.labels)]
-        return np.sort(np.concatenate([p[: max(1, round(self.share * len(p)))] for p in by_class]))
+        known = [places[: max(1, round(self.share * len(places)))] for places in by_class]
+        return np.sort(np.concatenate(known))
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        return self.part.labels[self.places]
+        known: np.ndarray = self.part.labels[self.places]
+        return known
 
     @property
     def shape(self) -> tuple[int | None, ...]:

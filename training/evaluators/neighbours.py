@@ -3,6 +3,7 @@
 Only the judge sees labels; the features do not change.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -126,20 +127,22 @@ def probe_accuracy(
 def _fit(rows: tf.Tensor, labels: tf.Tensor, classes: int) -> np.ndarray:
     """Weights and, last, biases [F + 1, K] of least cross-entropy, from 0."""
     x = tf.concat([rows, tf.ones_like(rows[:, :1])], axis=1)
-    right = tf.one_hot(labels, classes)
+    return np.asarray(_descended(x, tf.one_hot(labels, classes)))
 
-    @tf.function(autograph=False)
-    def fitted() -> tf.Tensor:
-        def step(i: tf.Tensor, w: tf.Tensor, m: tf.Tensor, v: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            said = tf.nn.softmax(x @ w)
-            gradient = tf.matmul(x, said - right, transpose_a=True) / len(rows) + DECAY * w
-            m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * tf.square(gradient)
-            number = tf.cast(i + 1, tf.float32)
-            mean, square = m / (1 - 0.9**number), v / (1 - 0.999**number)
-            return i + 1, w - RATE * mean / (tf.sqrt(square) + 1e-8), m, v
 
-        nothing = tf.zeros((x.shape[1], classes))
-        start = tf.constant(0), nothing, nothing, nothing
-        return tf.while_loop(lambda i, *_: i < STEPS, step, start)[1]
+@functools.partial(tf.function, autograph=False, reduce_retracing=True)
+def _descended(x: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Adam from 0 down the cross-entropy of x [n, F] @ w with right answers [n, K]: w [F, K]."""
+    count = tf.cast(tf.shape(x)[0], tf.float32)
 
-    return np.asarray(fitted())
+    def step(i: tf.Tensor, w: tf.Tensor, m: tf.Tensor, v: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        said = tf.nn.softmax(x @ w)
+        gradient = tf.matmul(x, said - right, transpose_a=True) / count + DECAY * w
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * tf.square(gradient)
+        number = tf.cast(i + 1, tf.float32)
+        mean, square = m / (1 - 0.9**number), v / (1 - 0.999**number)
+        return i + 1, w - RATE * mean / (tf.sqrt(square) + 1e-8), m, v
+
+    nothing = tf.zeros((tf.shape(x)[1], tf.shape(right)[1]))
+    start = tf.constant(0), nothing, nothing, nothing
+    return tf.while_loop(lambda i, *_: i < STEPS, step, start)[1]

@@ -77,22 +77,20 @@ def _needs(layer: nn.Module, given: Any) -> tuple[bool, bool]:
 def _convolution(found: Found, layer: Any, given: Any, made: Any) -> None:
     into, weight = _needs(layer, given)
     parts = ["forward"] + ["input"] * into + ["weight"] * weight
-    _add(found, layer, made, [layer.in_channels, layer.out_channels], parts)
+    _add(found, layer, made, (layer.in_channels, layer.out_channels), parts)
 
 
 def _transposed(found: Found, layer: Any, given: Any, made: Any) -> None:
     """A convolution from what is made to what is given, backwards."""
     into, weight = _needs(layer, given)
     parts = ["input"] + ["forward"] * into + ["weight"] * weight
-    _add(found, layer, given[0], [layer.out_channels, layer.in_channels], parts)
+    _add(found, layer, given[0], (layer.out_channels, layer.in_channels), parts)
 
 
-def _add(found: Found, layer: Any, small: Any, channels: list[int], parts: Any) -> None:
-    (stride, _), (kernel, _) = layer.stride, layer.kernel_size
-    side = stride * small.shape[-1]
-    found[
-        Convolution(len(small), side, *channels, stride=stride, kernel=kernel, parts=tuple(parts))
-    ] += 1
+def _add(found: Found, layer: Any, small: Any, channels: tuple[int, int], parts: Any) -> None:
+    stride, kernel = layer.stride[0], layer.kernel_size[0]
+    sides = len(small), stride * small.shape[-1]
+    found[Convolution(*sides, *channels, stride, kernel, tuple(parts))] += 1
 
 
 def _linear(found: Found, layer: Any, given: Any, made: Any) -> None:

@@ -26,7 +26,7 @@ from benchmarks.steps import POOL, Make
 
 LAYOUTS = ("channels-first", "channels-last")
 VARIANTS = {"vae": ("fused", "foreach"), "dcgan": LAYOUTS, "ddpm": LAYOUTS}
-UNET = {
+UNET: dict[str, Any] = {
     "size": 32,
     "channels": 3,
     "width": 32,
@@ -74,10 +74,11 @@ def ours(case: Case) -> tuple[peers.Job, str]:
     from kmodels.core import zoo
     from training import recipes
 
-    paper = zoo.load(case.paper)
+    paper: Any = zoo.load(case.paper)
+    module: Any = recipes.load(case.paper)
     options = {"dropout": 0.0} if case.paper == "ddpm" else {}
     config = paper.Config(**case.config, **options)
-    recipe = recipes.load(case.paper).paper(config)
+    recipe = module.paper(config)
     recipe = dataclasses.replace(recipe, batch_size=case.shape[0])
     learner = steps.learner(case.paper, config, recipe)
     about = f"{paper.param_count(config):,} parameters"

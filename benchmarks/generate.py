@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 import tyro
 
-from benchmarks import peers, record
+from benchmarks import peers, record, served
 
 PROMPT, NEW, BATCHES, VOCAB = 16, 64, (1, 8), 50_257
 
@@ -89,21 +89,16 @@ def tokens(batch: int) -> np.ndarray:
 
 def ours(flags: Flags, *, layout: str = "blocks") -> tuple[peers.Job, str]:
     """The SavedModel in a TensorFlow session."""
-    import tensorflow as tf
-
-    session = tf.compat.v1.Session(graph=tf.Graph())
-    with session.graph.as_default():
-        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(flags.saved / layout))
-    signature = meta.signature_def["generate"]
-    given = {name: tf.make_ndarray(value) for name, value in signature.defaults.items()}
-    given["prompt"] = np.array(prompts(flags.batch), object)
-    given["max_new_tokens"] = np.array([NEW], np.int32)
-    feed = {signature.inputs[name].name: value for name, value in given.items()}
-    fetch = {name: info.name for name, info in signature.outputs.items()}
+    call = served.caller(
+        flags.saved / layout,
+        "generate",
+        prompt=np.array(prompts(flags.batch), object),
+        max_new_tokens=np.array([NEW], np.int32),
+    )
 
     def job(calls: int) -> None:
         for _ in range(calls):
-            answer = session.run(fetch, feed)
+            answer = call()
             assert (answer["token_count"] == NEW).all(), answer["token_count"]
 
     return job, "SavedModel in a session, text in and out"

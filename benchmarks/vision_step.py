@@ -12,15 +12,13 @@ convolutions or matrix products alone, each by the faster of PyTorch and TensorF
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tyro
 
-from benchmarks import peers, record
+from benchmarks import peers, steps
+from benchmarks.steps import POOL, Make
 
-POOL = 8  # different batches, taken in turn
 SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
 ADAMW: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 0.3, "clip_norm": 1.0}
 VARIANTS = {"resnet": ("channels-first", "channels-last"), "vit": ("fused", "foreach")}
@@ -28,7 +26,6 @@ FLOORS = {
     "resnet": ("torch-channels-first", "torch-channels-last", "tensorflow"),
     "vit": ("torch", "tensorflow"),
 }
-Make = Callable[[], tuple[peers.Job, str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,33 +64,10 @@ CASES = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags:
-    """Times the training step of two classifiers against PyTorch.
-
-    Attributes:
-        rounds: Times that each peer has its turn.
-        cases: Networks.
-        only: Peers to run, by the beginnings of their names; all where empty.
-        save: Whether to write docs/results/vision_step.json and .png.
-        case: Used by the command itself.
-        worker: Used by the command itself.
-    """
-
-    rounds: int = 7
-    cases: tuple[str, ...] = tuple(CASES)
-    only: tuple[str, ...] = ()
-    save: bool = True
-    case: str = ""
-    worker: str = ""
-
-
 def ours(case: Case) -> tuple[peers.Job, str]:
     """This project's step as a run makes it: many steps in a graph, compiled as the recipe says."""
-    import tensorflow as tf
-
     from kmodels.core import zoo
-    from training import optimization, optimizers, recipes, step
+    from training import optimization, optimizers, recipes
     from training.learners import gradient
     from training.objectives.classification import classification
 
@@ -112,11 +86,8 @@ def ours(case: Case) -> tuple[peers.Job, str]:
         compile=recipes.load(case.paper).recipe(config).xla,
     )
     pictures, labels = case.pool()
-    data = tf.data.Dataset.from_tensor_slices({"image": pictures, "label": labels}).repeat()
-    batches = iter(data.prefetch(2))
-    many = step.repeat(learner.train_step, tf.distribute.get_strategy())
     about = f"{paper.param_count(config):,} parameters"
-    return lambda steps: many(batches, steps), about
+    return steps.ours(learner, {"image": pictures, "label": labels}), about
 
 
 def _sgd(kind: Any) -> Any:
@@ -146,44 +117,5 @@ def _floor(case: Case, library: str) -> tuple[peers.Job, str]:
     return vision_floor.job(case, library)
 
 
-def measure(name: str, flags: Flags) -> tuple[dict[str, list[float]], dict[str, str], float]:
-    """Milliseconds by peer and round, a line about each, and what others took of the processors."""
-    case = CASES[name]
-    names = [n for n in makers(case) if not flags.only or n.startswith(flags.only)]
-    found = peers.measured(
-        __file__, names, rounds=flags.rounds, units=case.steps, arguments=[f"--case={name}"]
-    )
-    values = {n: [1e3 * s for s in row] for n, row in found.seconds.items()}
-    peers.fastest(values, found.about)
-    return values, found.about, found.busy
-
-
-def main() -> None:
-    """Runs all peers in turn, a network after another, prints the tables and records them."""
-    flags = tyro.cli(Flags, prog="python -m benchmarks.vision_step")
-    if flags.worker:
-        peers.serve(makers(CASES[flags.case])[flags.worker], warm=3)
-        return
-    figures, ratios, facts, others = {}, {}, {}, 0.0
-    for name in flags.cases:
-        values, about, busy = measure(name, flags)
-        title = CASES[name].title
-        references = [n for n in ("torch-compile", "torch-eager", "floor") if n in values]
-        peers.show(title, values, unit="ms", references=references, about=about)
-        figures[title], facts[title], others = values, about, max(others, busy)
-        ratios[title] = {n: peers.ratios(values, n) for n in references}
-    peers.warn(others)
-    if flags.save:
-        record.record(
-            "vision_step",
-            figures,
-            unit="ms",
-            title="One training step",
-            ratios=ratios,
-            about=facts,
-            others_share_of_cpu=others,
-        )
-
-
 if __name__ == "__main__":
-    main()
+    steps.main(__file__, CASES, makers, "One training step")

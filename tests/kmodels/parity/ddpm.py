@@ -66,41 +66,24 @@ def theirs(path: str, levels: int) -> str:
     return f"up_blocks.{up}.{inner}.{at[1]}.{PARTS[part[0]]}.{leaf}"
 
 
-def laid_out(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Our kernel as torch has it: outputs before inputs before places."""
-    if value.ndim == 4:
-        return value.transpose(3, 2, 0, 1)
-    return value.T.reshape(shape) if value.ndim == 2 else value
+def laid_out(value: np.ndarray) -> np.ndarray:
+    """Our kernel as torch has it: outputs before inputs before places, of which 1 x 1 lacks."""
+    return value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
 
 
 def network() -> np.ndarray:
     """The noise that diffusers' U-Net sees, [B, S, S, C]."""
     import torch
-    from diffusers import UNet2DModel
 
+    from benchmarks import generative_twins
     from kmodels import ddpm
 
     config = ddpm.Config(**SHAPE)
-    attends = [side in config.attention for side in config.sides]
-    model = UNet2DModel(
-        sample_size=config.size,
-        in_channels=config.channels,
-        out_channels=config.channels,
-        block_out_channels=tuple(config.width * by for by in config.multipliers),
-        down_block_types=["AttnDownBlock2D" if a else "DownBlock2D" for a in attends],
-        up_block_types=["AttnUpBlock2D" if a else "UpBlock2D" for a in attends[::-1]],
-        layers_per_block=config.blocks,
-        norm_num_groups=config.groups,
-        norm_eps=1e-6,
-        downsample_padding=0,
-        flip_sin_to_cos=False,
-        freq_shift=1,
-        attention_head_dim=None,
-    ).eval()
+    model = generative_twins.unet(**SHAPE).eval()
     empty, filled = model.state_dict(), {}
     for v in ddpm.build(config).network.trainable_variables:
-        name = theirs(v.path, len(attends))
-        value = laid_out(weight(v.path, tuple(v.shape)), tuple(empty[name].shape))
+        name = theirs(v.path, len(config.sides))
+        value = laid_out(weight(v.path, tuple(v.shape))).reshape(tuple(empty[name].shape))
         filled[name] = torch.tensor(value.copy(), dtype=torch.float32)
     model.load_state_dict(filled)
     pictures = normal("pictures", len(TIMES), config.size, config.size, config.channels)

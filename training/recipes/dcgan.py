@@ -10,7 +10,7 @@ from kmodels import dcgan, gan
 from kmodels.core.codecs.images import Images
 from training import classifiers, prepared
 from training.config import ImageCodecChoice, Origin, Recipe
-from training.evaluators import generated
+from training.evaluators import generated, likeness
 from training.loop import Evaluator
 from training.optimization import Adam, Constant
 from training.prepared import Prepared
@@ -118,5 +118,6 @@ def prepare(
 
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
-    """Pictures of fixed seeds."""
-    return [generated.pictures(gan.endpoints(model, prepared.codec)["generate"])]
+    """Pictures of fixed seeds, and how like real ones they are."""
+    generate = gan.endpoints(model, prepared.codec)["generate"]
+    return [generated.pictures(generate), *likeness.make(likeness.by_seed(generate), prepared)]

@@ -139,8 +139,8 @@ def two_sample(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
     right = asked = 0
     for truth, (_, rows) in enumerate(halves):
         for _, distances in _distances(rows, known):
-            nearest = np.argpartition(distances, voters - 1, axis=1)[:, :voters]
-            said = is_made[nearest].mean(axis=1) > 0.5
+            near = np.argpartition(distances, voters - 1, axis=1)[:, :voters]
+            said = is_made[near].mean(axis=1) > 0.5
             right, asked = right + int((said == truth).sum()), asked + len(said)
     accuracy = right / asked
     above = (accuracy - 0.5) * math.sqrt(4 * asked)
@@ -150,7 +150,8 @@ def two_sample(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
 def nearest(rows: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Each row's distance to the nearest known row, float64 [n]."""
     rows, known = _checked(rows, 1), _checked(known, 1)
-    return np.sqrt(np.concatenate([found.min(axis=1) for _, found in _distances(rows, known)]))
+    squares = [distances.min(axis=1) for _, distances in _distances(rows, known)]
+    return np.asarray(np.sqrt(np.concatenate(squares)))
 
 
 def nearer(distances: np.ndarray, others: np.ndarray) -> float:
@@ -163,7 +164,8 @@ def nearer(distances: np.ndarray, others: np.ndarray) -> float:
     ordered = np.sort(others)
     above = len(ordered) - np.searchsorted(ordered, distances, "right")
     below = np.searchsorted(ordered, distances, "left")
-    return float((above + (len(ordered) - above - below) / 2).mean() / len(ordered))
+    same = len(ordered) - above - below
+    return float(np.mean(above + same / 2) / len(ordered))
 
 
 def _balls(centres: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -31,9 +31,8 @@ def read(data_dir: pathlib.Path | None) -> Source:
         )
     binary = sorted(data_dir.rglob("data_batch_*.bin")) if data_dir.is_dir() else []
     if binary:
-        held_out = binary[0].with_name("test_batch.bin")
-        parts = {"train": _records(binary), "eval": _records([held_out])}
-        return Source(**parts, labels=CLASSES, extractor=EXTRACTOR)
+        train, held_out = _records(binary), _records([binary[0].with_name("test_batch.bin")])
+        return Source(train=train, eval=held_out, labels=CLASSES, extractor=EXTRACTOR)
     zips = [data_dir] if data_dir.is_file() else sorted(data_dir.glob("*.zip"))
     return _labelled(zips[0] if zips else data_dir)
 
@@ -91,5 +90,6 @@ def _labelled(place: pathlib.Path) -> Source:
         )
         for part, (pictures, of) in found.items()
     }
-    parts = {"train": splits["train"], "eval": splits["test"]}
-    return Source(**parts, labels=tuple(names), extractor=EXTRACTOR)
+    return Source(
+        train=splits["train"], eval=splits["test"], labels=tuple(names), extractor=EXTRACTOR
+    )

@@ -109,8 +109,6 @@ def evaluate(flags: Flags) -> dict[str, Any]:
     with encoded.readable(prepared.data):
         logs, shown = look(lambda: 0) or ({}, {})
     told = {"step": step, "split": flags.split, **_views(flags, codec, seen)}
-    if flags.generated is not None:
-        told["generated"] = flags.generated
     return {**told, **_numbers(logs), **shown}
 
 
@@ -153,11 +151,12 @@ def _restore(flags: Flags, learner: Any) -> int:
 
 
 def _views(flags: Flags, codec: Any, seen: Any) -> dict[str, Any]:
-    """How pictures were looked at."""
+    """How pictures were looked at, and how many were made."""
     from kmodels.core.codecs.images import Images
 
     scale = {} if seen is None else {"scale": seen.scale}
-    return {"views": flags.views, **scale} if isinstance(codec, Images) else {}
+    made = {} if flags.generated is None else {"generated": flags.generated}
+    return {"views": flags.views, **scale, **made} if isinstance(codec, Images) else {}
 
 
 def asked(run: Run, flags: Flags) -> Run:

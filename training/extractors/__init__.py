@@ -30,7 +30,7 @@ FOLDER = pathlib.Path(__file__).parent
 PINNED = {  # SHA-256 of the files
     "digits_resnet": "5f3aec1d640be58cee8eb79750a87169956503a8a020d0d556dfbf2086075cbe",
     "mnist_resnet": "4276b3010d7d042c52027c292aac87b23dc4f6dc370c7a3c5ff1498c018bff9e",
-    "cifar10_resnet": "",
+    "cifar10_resnet": "2a216d1db024ba6a373c034e52ccc696afe6eb628d84cedbd9d5ce851ef210aa",
 }
 FACTS = "kmodels"  # the key under which a file says its config and codec
 CHUNK = 250  # pictures that are seen at once

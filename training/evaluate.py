@@ -2,6 +2,7 @@
 
 python -m training.evaluate runs/gpt-char-docs
 python -m training.evaluate runs/vgg-digits-digits --views=10-crop
+python -m training.evaluate runs/vae-mnist-mnist --generated=10000
 """
 
 import dataclasses
@@ -30,7 +31,9 @@ class Flags:
 
     Without other flags the numbers are those that logs.jsonl has for that step. Text is read by the
     run's own codec, so other data can be evaluated too. Of pictures, several views may be looked at
-    and their class probabilities averaged. Nothing is written.
+    and their class probabilities averaged. Pictures that a model makes of seeds may be compared
+    with as many real ones, in numbers that `training.evaluators.likeness` explains. Nothing is
+    written.
 
     Attributes:
         run_dir: A folder that training.run wrote, such as runs/gpt-char-docs.
@@ -43,6 +46,9 @@ class Flags:
         views: What is seen of a picture: 1-crop, its middle, as in the run; 10-crop, corners and
             middle and these mirrored; dense, all of it and mirrored, by vgg and resnet.
         scale: Pixels of the short side before 10-crop and dense; default as in the run.
+        generated: Pictures to make, of the seeds from 0 on, and to compare with real ones of the
+            split; the other split gives each number's floor.
+        extractor: Whose features are compared; default is the one that was trained on the data.
         json: Prints one JSON object in place of a table; pictures are left out.
     """
 
@@ -55,6 +61,8 @@ class Flags:
     precision: Precision | None = None
     views: Literal["1-crop", "10-crop", "dense"] = "1-crop"
     scale: int | None = None
+    generated: int | None = None
+    extractor: str | None = None
     json: tyro.conf.FlagCreatePairsOff[bool] = False
 
 
@@ -89,7 +97,7 @@ def evaluate(flags: Flags) -> dict[str, Any]:
     chosen = strategy.make(run.strategy, replicas=run.replicas)
     learner = learner_of(run, chosen)
     step = _restore(flags, learner)
-    evaluators = module.evaluators(learner.model, prepared) if seen is None else ()
+    evaluators = () if seen is not None else _evaluators(flags, run, learner.model, prepared)
     data: Any = prepared.data
     if seen is not None:
         run = seen.run(run, data, chosen.num_replicas_in_sync)
@@ -102,6 +110,31 @@ def evaluate(flags: Flags) -> dict[str, Any]:
         logs, shown = look(lambda: 0) or ({}, {})
     told = {"step": step, "split": flags.split, **_views(flags, codec, seen)}
     return {**told, **_numbers(logs), **shown}
+
+
+def _evaluators(flags: Flags, run: Run, model: Any, prepared: Any) -> Sequence[Any]:
+    """The recipe's, or what compares made pictures with real ones."""
+    from kmodels.core import zoo
+    from training import recipes
+    from training.evaluators import likeness
+
+    if flags.generated is None:
+        return recipes.load(run.model).evaluators(model, prepared)
+    endpoint = zoo.load(run.model).endpoints(model, prepared.codec)["serving_default"]
+    if not likeness.answers(endpoint, prepared.codec):
+        raise UserError(
+            f"--generated: the {run.model} of {flags.run_dir} makes no pictures of a seed alone; "
+            "leave it out."
+        )
+    return [
+        likeness.thorough(
+            endpoint,
+            prepared,
+            count=flags.generated,
+            split=flags.split,
+            extractor=flags.extractor,
+        )
+    ]
 
 
 def _restore(flags: Flags, learner: Any) -> int:
@@ -118,11 +151,12 @@ def _restore(flags: Flags, learner: Any) -> int:
 
 
 def _views(flags: Flags, codec: Any, seen: Any) -> dict[str, Any]:
-    """How pictures were looked at."""
+    """How pictures were looked at, and how many were made."""
     from kmodels.core.codecs.images import Images
 
     scale = {} if seen is None else {"scale": seen.scale}
-    return {"views": flags.views, **scale} if isinstance(codec, Images) else {}
+    made = {} if flags.generated is None else {"generated": flags.generated}
+    return {"views": flags.views, **scale, **made} if isinstance(codec, Images) else {}
 
 
 def asked(run: Run, flags: Flags) -> Run:
@@ -131,6 +165,10 @@ def asked(run: Run, flags: Flags) -> Run:
 
     count = run.recipe.eval_batches if flags.eval_batches is None else flags.eval_batches
     check(count >= 1, "--eval-batches", count, "be at least 1")
+    if flags.extractor is not None and flags.generated is None:
+        raise UserError("--extractor is whose features --generated compares; give both.")
+    if flags.generated is not None and flags.views != "1-crop":
+        raise UserError("--generated compares what a model makes, and --views what it sees.")
     other = flags.data is not None or flags.data_dir is not None
     alone = run.strategy == "multi_worker" or cluster.describe(os.environ) is not None
     recipe = dataclasses.replace(run.recipe, data=flags.data or run.recipe.data, eval_batches=count)
@@ -158,13 +196,15 @@ def show(result: dict[str, Any], run: Run, console: rich.console.Console) -> Non
     what = f"{run.model} {run.preset} at step {result['step']:,}, {SPLITS[result['split']]} data"
     what += f", {result['views']}" if "views" in result else ""
     what += f" at scale {result['scale']}" if "scale" in result else ""
+    what += f", {result['generated']:,} generated pictures" if "generated" in result else ""
     console.print(what, highlight=False)
     table = rich.table.Table()
     table.add_column("number")
     table.add_column("value", justify="right")
     for name, value in result.items():
         if isinstance(value, float):
-            table.add_row(name, f"{value:.4f}")
+            small = 0 < abs(value) < 0.01
+            table.add_row(name, f"{value:.2e}" if small else f"{value:.4f}")
     console.print(table)
 
 

@@ -118,3 +118,52 @@ def test_folders_that_cannot_be_evaluated_are_refused(commands, refused, undistu
     (run / "run.json").write_text(json.dumps(stored))
     shutil.copytree(undisturbed.run_dir / "checkpoints", run / "checkpoints")
     refused(commands(str(run), module="evaluate"), "holds other variables", "other code made it")
+
+
+QUIET = "import training.recipes.vae\ntraining.recipes.vae.evaluators = lambda *_: []\n"
+
+
+@pytest.fixture(scope="module")
+def makes_pictures(commands, no_export, tmp_path_factory):
+    """A tiny network that makes digits of 8 x 8, trained for twenty steps."""
+    run = tmp_path_factory.mktemp("vae") / "run"
+    words = ("--model=vae", "--preset=tiny", "--steps=20", "--compile=off", f"--run-dir={run}")
+    ended = commands(*words, before=no_export + QUIET)
+    assert ended.status == 0, ended.output
+    return run
+
+
+def test_made_pictures_are_compared_with_real_ones(commands, makes_pictures):
+    def judged(*words):
+        return commands(str(makes_pictures), *words, module="evaluate")
+
+    found = result(judged("--generated=60", "--json"))
+    assert found["generated"] == 60 and found["loss"] == logged(makes_pictures, 20)["loss"]
+    names = [name for name in found if "_resnet" in name]
+    assert {"frechet_digits_resnet", "copies_digits_resnet"} < set(names) and len(names) == 21
+    assert found["frechet_digits_resnet"] > found["frechet_digits_resnet_floor"] > 0
+    told = judged("--generated=40", "--extractor=mnist_resnet", "--split=train")
+    assert "vae tiny at step 20, training data, 1-crop, 40 generated pictures" in told.output
+    assert "frechet_mnist_resnet_floor" in told.output and "digits_resnet" not in told.output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--generated=5"], "--generated is 5; it must lie in 6 to 360"),
+        (["--generated=361"], "--generated is 361; it must lie in 6 to 360"),
+        (["--generated=9", "--extractor=digits"], "'digits'. Did you mean 'digits_resnet'?"),
+        (["--extractor=digits_resnet"], "give both"),
+        (["--generated=9", "--views=10-crop"], "--generated compares what a model makes"),
+    ],
+)
+def test_comparisons_that_cannot_be_made_are_refused(
+    commands, refused, makes_pictures, words, sentence
+):
+    said = refused(commands(str(makes_pictures), *words, module="evaluate"), sentence)
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_what_makes_no_pictures_is_not_compared(commands, refused, undisturbed):
+    ended = commands(str(undisturbed.run_dir), "--generated=9", module="evaluate")
+    refused(ended, "makes no pictures of a seed alone; leave it out.")

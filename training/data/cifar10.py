@@ -14,6 +14,7 @@ CLASSES = (
 )
 RECORD = 1 + 3 * 32 * 32  # a label, then red, green and blue
 KINDS = (".jpg", ".jpeg", ".png")
+EXTRACTOR = "cifar10_resnet"
 
 
 def read(data_dir: pathlib.Path | None) -> Source:
@@ -30,8 +31,8 @@ def read(data_dir: pathlib.Path | None) -> Source:
         )
     binary = sorted(data_dir.rglob("data_batch_*.bin")) if data_dir.is_dir() else []
     if binary:
-        held_out = binary[0].with_name("test_batch.bin")
-        return Source(train=_records(binary), eval=_records([held_out]), labels=CLASSES)
+        train, held_out = _records(binary), _records([binary[0].with_name("test_batch.bin")])
+        return Source(train=train, eval=held_out, labels=CLASSES, extractor=EXTRACTOR)
     zips = [data_dir] if data_dir.is_file() else sorted(data_dir.glob("*.zip"))
     return _labelled(zips[0] if zips else data_dir)
 
@@ -89,4 +90,6 @@ def _labelled(place: pathlib.Path) -> Source:
         )
         for part, (pictures, of) in found.items()
     }
-    return Source(train=splits["train"], eval=splits["test"], labels=tuple(names))
+    return Source(
+        train=splits["train"], eval=splits["test"], labels=tuple(names), extractor=EXTRACTOR
+    )

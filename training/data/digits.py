@@ -31,6 +31,7 @@ def read(data_dir: pathlib.Path | None) -> Source:
         train=Split(inputs=ink[:-HELD_OUT], labels=labels[:-HELD_OUT]),
         eval=Split(inputs=ink[-HELD_OUT:], labels=labels[-HELD_OUT:]),
         labels=tuple(str(digit) for digit in range(10)),
+        extractor="digits_resnet",
     )
 
 

@@ -181,6 +181,8 @@ class Source:
         labels: The names of the classes.
         names: Of the features, where the inputs are rows of numbers.
         remark: What a run says of it, such as which part is held out.
+        extractor: The network of `training.extractors` that was trained on such pictures; empty
+            where there is none.
     """
 
     train: Part
@@ -188,6 +190,7 @@ class Source:
     labels: tuple[str, ...]
     names: tuple[str, ...] = ()
     remark: str = ""
+    extractor: str = ""
 
     def __post_init__(self) -> None:
         most = int(max(self.train.labels.max(), self.eval.labels.max()))
@@ -214,6 +217,19 @@ class Source:
             for fact in part.facts():
                 digest.update(fact)
         return digest.hexdigest()
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """Places of all of so many examples, int64, or of as many as `most` from the whole of them."""
+    return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
+
+
+def fitted(part: Part, places: np.ndarray, fit: Fit) -> tf.Tensor:
+    """Pictures at int64 [k], float32 [k, size, size, C], 0 to 255, as serving would cut them."""
+    if None not in part.shape:
+        return fit(tf.cast(part.read(tf.constant(places)), tf.float32))
+    each = [fit(tf.cast(part.read(tf.constant(place)), tf.float32)) for place in places]
+    return tf.stack(each)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

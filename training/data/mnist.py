@@ -26,6 +26,7 @@ def read(data_dir: pathlib.Path | None) -> Source:
         train=_part(data_dir, "train"),
         eval=_part(data_dir, "t10k"),
         labels=tuple(str(digit) for digit in range(10)),
+        extractor="mnist_resnet",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from training.data import labelled
 from training.evaluators.pictures import sheet
 from training.loop import Evaluator
 from training.prepared import Prepared
@@ -35,20 +36,22 @@ def make(embed: Callable[[tf.Tensor], tf.Tensor], prepared: Prepared) -> Evaluat
     traced = tf.function(embed, reduce_retracing=True, autograph=False)
 
     def features(part: Any) -> tuple[np.ndarray, np.ndarray]:
-        places, found = _places(part), []
+        places, found = labelled.spread(len(part.labels), MOST), []
         for first in range(0, len(places), BATCH):
-            seen = codec.see(_fitted(part, places[first : first + BATCH], codec))
+            seen = codec.see(labelled.fitted(part, places[first : first + BATCH], codec.fit))
             found.append(traced(seen).numpy().astype(np.float32))
         return np.concatenate(found), part.labels[places]
 
     def shown(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
         rows = np.linspace(0, len(asked) - 1, SHOWN).astype(int)
         near = _nearest(known, asked[rows], BESIDE)[1].numpy()
-        there, here = _places(source.train), _places(source.eval)
+        there, here = (
+            labelled.spread(len(part.labels), MOST) for part in (source.train, source.eval)
+        )
         pictures, captions = [], []
         for row, places in zip(rows, near, strict=True):
-            pictures += [_fitted(source.eval, here[row : row + 1], codec)]
-            pictures += [_fitted(source.train, there[places], codec)]
+            pictures += [labelled.fitted(source.eval, here[row : row + 1], codec.fit)]
+            pictures += [labelled.fitted(source.train, there[places], codec.fit)]
             captions += [f"{source.labels[source.eval.labels[here[row]]]}, and nearest"]
             captions += [source.labels[label] for label in source.train.labels[there[places]]]
         whole = tf.clip_by_value(tf.round(tf.concat(pictures, 0)), 0, 255)
@@ -66,25 +69,11 @@ def make(embed: Callable[[tf.Tensor], tf.Tensor], prepared: Prepared) -> Evaluat
     return look
 
 
-def _places(part: Any) -> np.ndarray:
-    """Which examples are looked at: all, or as many as MOST from the whole."""
-    count = min(MOST, len(part.labels))
-    return np.linspace(0, len(part.labels) - 1, count).astype(np.int64)
-
-
 def _nearest(known: np.ndarray, asked: np.ndarray, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Cosines, largest first, and places of the nearest known rows, each [n, count]."""
     near = tf.math.l2_normalize(asked, 1) @ tf.transpose(tf.math.l2_normalize(known, 1))
     cosines, places = tf.math.top_k(near, min(count, len(known)))
     return cosines, places
-
-
-def _fitted(part: Any, places: np.ndarray, codec: Any) -> tf.Tensor:
-    """Pictures float32 [k, size, size, C], 0 to 255, as serving would cut them."""
-    if None not in part.shape:
-        return codec.fit(tf.cast(part.read(tf.constant(places)), tf.float32))
-    each = [codec.fit(tf.cast(part.read(tf.constant(place)), tf.float32)) for place in places]
-    return tf.stack(each)
 
 
 def neighbour_accuracy(

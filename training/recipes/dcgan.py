@@ -10,7 +10,7 @@ from kmodels import dcgan, gan
 from kmodels.core.codecs.images import Images
 from training import classifiers, prepared
 from training.config import ImageCodecChoice, Origin, Recipe
-from training.evaluators import generated
+from training.evaluators import generated, likeness
 from training.loop import Evaluator
 from training.optimization import Adam, Constant
 from training.prepared import Prepared
@@ -44,18 +44,24 @@ def paper(config: dcgan.Config) -> Recipe:
 
 
 def cpu(config: dcgan.Config) -> Recipe:
-    """A minute or two for small pictures, the narrow generator at five times the paper's rate.
+    """A minute or two for small pictures, the generator at ten times the paper's rate.
 
-    Later its pictures lose contrast, which normalised batches hide from the discriminator; the
-    watched energy distance takes the checkpoint before. Larger ones take twenty steps, to show that
-    they train.
+    Fréchet's distance tells why: nearly all of it is contrast, for real pictures at 0.85 of theirs
+    are as far away as made ones. The narrow generator takes long to reach black and white; and a
+    discriminator at the paper's rate, here at half of it, is soon sure of 1,437 pictures, after
+    which contrast falls again. The watched energy distance takes the best checkpoint. Larger
+    pictures take twenty steps, to show that they train.
     """
     if not classifiers.is_small(config):
         return _recipe(batch_size=4, steps=20, every=10, eval_batches=2, log_every=5)
     if dcgan.param_count(config) < classifiers.TINY:
         return _recipe(batch_size=8, steps=40, every=20, eval_batches=45, log_every=10)
     made = _recipe(batch_size=64, steps=1000, every=250, eval_batches=6)
-    return dataclasses.replace(made, optimizer=dataclasses.replace(RULE, learning_rate=1e-3))
+    return dataclasses.replace(
+        made,
+        optimizer=dataclasses.replace(RULE, learning_rate=2e-3),
+        discriminator_optimizer=dataclasses.replace(RULE, learning_rate=1e-4),
+    )
 
 
 def _recipe(
@@ -118,5 +124,6 @@ def prepare(
 
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
-    """Pictures of fixed seeds."""
-    return [generated.pictures(gan.endpoints(model, prepared.codec)["generate"])]
+    """Pictures of fixed seeds, and how like real ones they are."""
+    generate = gan.endpoints(model, prepared.codec)["generate"]
+    return [generated.pictures(generate), *likeness.make(likeness.by_seed(generate), prepared)]

@@ -11,7 +11,7 @@ from kmodels import gan
 from kmodels.core.codecs.images import Images
 from training import classifiers, prepared
 from training.config import FeatureCodecChoice, ImageCodecChoice, Recipe, UserError
-from training.evaluators import generated, modes
+from training.evaluators import generated, likeness, modes
 from training.loop import Evaluator
 from training.optimization import SGD, Adam, Constant, Linear
 from training.prepared import Prepared
@@ -153,10 +153,11 @@ def check_range(codec: Images, output: str) -> None:
 
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
-    """Pictures of fixed seeds, or which modes are found."""
+    """Pictures of fixed seeds and how like real ones they are, or which modes are found."""
     generate = gan.endpoints(model, prepared.codec)["generate"]
     if isinstance(prepared.codec, Images):
-        return [generated.pictures(generate)]
+        alike = likeness.make(likeness.by_seed(generate), prepared)
+        return [generated.pictures(generate), *alike]
     data: Any = prepared.data
     return [modes.found(generate, data.source)]
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from kmodels import vae
 from training import drawers
 from training.config import OptimizerChoice, Origin, Recipe, ScheduleChoice
-from training.evaluators import drawings, likelihood
+from training.evaluators import drawings, likelihood, likeness
 from training.loop import Evaluator
 from training.optimization import Adagrad, Adam, Constant, Cosine, Step
 from training.prepared import Prepared
@@ -109,6 +109,8 @@ def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
         drawings.traversals(make, encode, prepared),
         likelihood.bounds(model, prepared),
     ]
+    sample = vae.endpoints(model, prepared.codec)["sample"]
+    looks += likeness.make(likeness.by_seed(sample), prepared)
     if model.config.latents == 2:
         looks += [drawings.plane(make, prepared), drawings.positions(encode, prepared)]
     return looks

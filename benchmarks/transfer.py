@@ -5,12 +5,13 @@
 One small ResNet learns CIFAR-10's training pictures by filling in what is missing (context
 encoder), by solving puzzles (jigsaw) and by finding a picture's twin (SimCLR), each for as many
 steps of as many pictures, or hardly at all: `random` takes a hundred steps at a rate of almost
-nothing, so that its batch normalisations have seen the data. Then its features are asked: a linear
-classifier on them as they are (`probe`), or all weights trained on (`fine-tuned`), from 1 %, 10 %
-and all of the labels, for as many steps each. What counts is the accuracy on all 10,000 test
-pictures at the last step; no checkpoint was chosen. The budget is far below any paper's, and so is
-the network; the order may be another at theirs. Runs stay in `--runs-dir`; the same command goes on
-where it was stopped.
+nothing, so that its batch normalisations have seen the data. Then 1 %, 10 % and all of the training
+pictures have a label. `probe` is a linear classifier on what the paper's endpoint `embed` says of
+them; `fine-tuned` is `training.run --model=resnet --init-from=RUN`, in which all weights move.
+
+What counts is the accuracy on all 10,000 test pictures at the last step; no checkpoint was chosen.
+The budget is far below any paper's, and so is the network; the order may be another at theirs. Runs
+stay in `--runs-dir`; the same command goes on where it was stopped.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tyro
 
 from benchmarks import record, runs
@@ -31,8 +33,9 @@ PRETEXTS = {
     "SimCLR": ("--model=simclr", "--preset=cifar-18"),
 }
 CLASSIFIER = ("--model=resnet", "--preset=cifar-20", "--config.shortcut=projection")
-WAYS = {"probe": ("--freeze",), "fine-tuned": ()}
-SHARES = (0.01, 0.1, 1.0)
+STEPS = {0.01: 500, 0.1: 1000, 1.0: 3000}  # share of the labels -> steps with labels
+WAYS, SHARES = ("probe", "fine-tuned"), tuple(STEPS)
+BATCH = 500  # pictures whose features are asked for at once
 HARDLY = 100  # steps of `random`
 Found = dict[str, dict[str, list[float]]]  # way and share -> pretext -> per cent by seed
 
@@ -47,7 +50,6 @@ class Flags:
         seeds: One run of everything each.
         batch_size: Pictures a step without labels.
         steps: Without labels.
-        classifier_steps: With labels, of 64 pictures.
         save: Whether to write docs/results/transfer.json and .png.
     """
 
@@ -56,7 +58,6 @@ class Flags:
     seeds: tuple[int, ...] = (0, 1, 2)
     batch_size: int = 64
     steps: int = 2000
-    classifier_steps: int = 1000
     save: bool = True
 
 
@@ -71,20 +72,56 @@ def shared(flags: Flags, seed: int, steps: int) -> tuple[str, ...]:
 
 def classified(flags: Flags, pretext: str, seed: int) -> Iterator[tuple[str, float]]:
     """Way and share, and per cent of the test pictures, of one network's features."""
+    from training.data import cifar10
+
     begun = flags.runs_dir / f"{pretext}-{seed}"
     steps = HARDLY if pretext == "random" else flags.steps
     size = f"--batch-size={flags.batch_size}"
     runs.kept(begun, *PRETEXTS[pretext], size, *shared(flags, seed, steps))
-    for way, words in WAYS.items():
-        for share in SHARES:
-            entries = runs.kept(
-                flags.runs_dir / f"{pretext}-{seed}-{way}-{share}",
-                *CLASSIFIER,
-                *shared(flags, seed, flags.classifier_steps),
-                *(f"--init-from={begun}", f"--label-share={share}", *words),
-                *("--batch-size=64", "--eval-batches=157"),
-            )
-            yield group(way, share), 100 * (1 - last(entries))
+    source = cifar10.read(flags.data_dir)
+    known, asked = (features(begun, part) for part in (source.train, source.eval))
+    for share, count in STEPS.items():
+        yield group("probe", share), 100 * probed(source, known, asked, share)
+        entries = runs.kept(
+            flags.runs_dir / f"{pretext}-{seed}-{share}",
+            *CLASSIFIER,
+            *shared(flags, seed, count),
+            *(f"--init-from={begun}", f"--label-share={share}"),
+            *("--batch-size=64", "--eval-batches=157"),
+        )
+        yield group("fine-tuned", share), 100 * (1 - last(entries))
+
+
+def features(run_dir: pathlib.Path, part: Any) -> np.ndarray:
+    """What a run's endpoint `embed` says of pictures, float32 [n, F]."""
+    import tensorflow as tf
+
+    from kmodels.core import zoo
+    from kmodels.core.codecs import folder as codecs
+    from training import checkpoints
+    from training import runs as folders
+
+    run = folders.read(run_dir)
+    paper = zoo.load(run.model)
+    model: Any = paper.build(run.config)
+    weights = checkpoints.model_weights(folders.tensors(run_dir, "last"))
+    for variable in model.weights:
+        variable.assign(weights[variable.path])
+    endpoint = paper.endpoints(model, codecs.load(run_dir / "codec"))["embed"]
+    embed = tf.function(endpoint.function, reduce_retracing=True, autograph=False)
+    files = part.files(len(part.labels))
+    batches = (files[first : first + BATCH] for first in range(0, len(files), BATCH))
+    return np.concatenate([embed(tf.constant(batch))["embedding"].numpy() for batch in batches])
+
+
+def probed(source: Any, known: np.ndarray, asked: np.ndarray, share: float) -> float:
+    """How often a linear classifier fitted to the labelled pictures' features is right."""
+    from training.data.labelled import Labelled
+    from training.evaluators import neighbours
+
+    part = Labelled(source.train, share)
+    rows, classes = known[part.places], len(source.labels)
+    return neighbours.probe_accuracy(rows, part.labels, asked, source.eval.labels, classes=classes)
 
 
 def group(way: str, share: float) -> str:
@@ -115,7 +152,7 @@ def main() -> None:
             title="CIFAR-10 with few labels, after learning without any",
             picture=lambda file: draw(file, found),
             pretexts={name: " ".join(words) for name, words in PRETEXTS.items()},
-            steps={"without labels": flags.steps, "with labels": flags.classifier_steps},
+            steps={"without labels": flags.steps, "with labels": STEPS},
         )
 
 

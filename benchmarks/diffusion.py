@@ -29,10 +29,11 @@ from kmodels import ddpm
 from kmodels.core import diffusion, rows
 from kmodels.core.codecs.features import Features
 from kmodels.core.denoising import NO_LABEL
-from training import prepared, step, strategy
+from training import metrics, prepared, step, strategy
 from training import run as command
 from training.config import Run
 from training.data.labelled import Source, Split
+from training.metrics import Moments
 from training.recipes import ddpm as recipes
 
 TRAIN = 100_000  # points to learn from
@@ -80,13 +81,8 @@ def expected(
 
 
 def distance(samples: np.ndarray) -> float:
-    """Fréchet's between normal distributions: means, then covariances."""
-    values, vectors = np.linalg.eigh(COVARIANCE)
-    root = vectors * np.sqrt(values) @ vectors.T
-    found = np.cov(samples.T)
-    both = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ found @ root), 0)).sum()
-    away = ((samples.mean(axis=0) - MEAN) ** 2).sum()
-    return float(away + np.trace(found) + np.trace(COVARIANCE) - 2 * both)
+    """Fréchet's, squared, between the normal distributions of the samples and of the data."""
+    return metrics.frechet(Moments.of(samples), Moments(MEAN, COVARIANCE))
 
 
 def measured(flags: Flags) -> dict[str, dict[str, list[float]]]:

@@ -125,8 +125,9 @@ def two_sample(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
 
     Lopez-Paz and Oquab 2017, section 3, with their classifier by neighbours: a random half of each
     sample is known, and of each row of the other halves the nearest known ones vote, as many as the
-    root of all that are known. Accuracy is 1/2 for samples of one distribution; then it is normal
-    with the variance 1 / (4 n) over n rows, whose upper tail is the second number.
+    root of all that are known. Accuracy is 1/2 for samples of one distribution and one size; then
+    it is normal with the variance 1 / (4 n) over n rows, whose upper tail is the second number. Of
+    unequal samples, a guess for the larger one is right more often.
 
     Raises:
         ValueError: a sample has fewer than four rows.

@@ -1,11 +1,13 @@
 """What stands between a trained model and a published version."""
 
 import pathlib
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kmodels.core.paper import Endpoint
 from training import saved_model
 
 
@@ -91,3 +93,30 @@ def test_strings_survive_the_way_to_the_check():
     strings = np.array([b"a\x00", b"", "é".encode()], object)
     plain = saved_model._plain(strings)
     assert [value[:-1] for value in plain.tolist()] == strings.tolist()
+
+
+def test_gradients_of_their_own_kind_are_not_saved_and_loading_says_nothing(tmp_path, caplog):
+    """TensorFlow's silu has one, whose graph would be traced and kept beside the answer's."""
+    weight = tf.Variable([[2.0], [3.0]])
+    asked = Endpoint(
+        function=lambda x: {"y": tf.nn.silu(tf.matmul(x, weight))},
+        inputs={"x": tf.TensorSpec([None, 2], tf.float32)},
+        example={"x": [[1.0, -1.0], [0.5, 2.0]]},
+    )
+    codec = types.SimpleNamespace(resources=())
+    answers = saved_model.write(
+        tmp_path, types.SimpleNamespace(), codec, {"serving_default": asked}
+    )
+    content = (tmp_path / "saved_model.pb").read_bytes()
+    assert b"_gradient_op_type" not in content and b"internal_grad_fn" not in content
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert not [r for r in caplog.records if "gradient" in r.getMessage()]
+    x = tf.constant(asked.example["x"])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = loaded.signatures["serving_default"](x=x)["y"]
+    np.testing.assert_allclose(y, answers["serving_default"][0]["y"], rtol=1e-6)
+    with tf.GradientTape() as own:
+        own.watch(x)
+        wanted = asked.function(x)["y"]
+    np.testing.assert_allclose(tape.gradient(y, x), own.gradient(wanted, x), rtol=1e-5)

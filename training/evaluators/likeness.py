@@ -16,7 +16,9 @@ far from those of many, so they are read beside their floors. `thorough` adds
     two_sample_X            accuracy of telling made from real by neighbours; 0.5 where one cannot
     two_sample_chance_X     how likely so high a one is where they are alike
     copies_X                share of pairs in which a made picture is nearer to a training picture
-                            than a held-out one is; above 0.5 it is suspicious, at 1 all are copies
+                            than a held-out one is; above 0.5 it is suspicious, at 1 all are copies.
+                            Where held-out pictures are of another kind, as the digits' are by other
+                            hands, new pictures like the training ones are above 0.5 too
     nearest_X               median distance to the nearest training picture, beside it as floor that
                             of held-out pictures
 
@@ -58,7 +60,9 @@ def by_seed(endpoint: Endpoint) -> Draw:
 
 
 def make(draw: Draw, prepared: Prepared, *, count: int = COUNT) -> Sequence[Evaluator]:
-    """What compares made pictures with held-out ones; nothing where no extractor knows the data.
+    """What compares made pictures with held-out ones, or nothing.
+
+    Nothing is compared where no extractor knows the data, or too few are there.
 
     Args:
         draw: Traceable; it is traced once, later calls read the weights as they then are.
@@ -69,7 +73,7 @@ def make(draw: Draw, prepared: Prepared, *, count: int = COUNT) -> Sequence[Eval
     """
     data: Any = prepared.data
     name = data.source.extractor
-    if not name:
+    if not name or most(prepared) < LEAST:
         return ()
     extractors.check(name)
     judge = Judge(prepared, name, min(count, most(prepared)))
@@ -96,8 +100,14 @@ def thorough(
         known = ", ".join(extractors.PINNED)
         raise UserError(f"No extractor was trained on such data; give --extractor, one of {known}.")
     extractors.check(name)
-    many = f"lie in {LEAST:,} to {most(prepared):,}, as there are real ones of each part"
-    check(LEAST <= count <= most(prepared), "--generated", count, many)
+    there = most(prepared)
+    if there < LEAST:
+        raise UserError(
+            f"--generated compares with at least {LEAST} real pictures, and the smaller part of "
+            f"the data has {there}."
+        )
+    many = f"lie in {LEAST:,} to {there:,}, as there are real ones of each part"
+    check(LEAST <= count <= there, "--generated", count, many)
     judge, made = Judge(prepared, name, count, split), _traced(by_seed(endpoint))
 
     def look() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from training import classifiers, prepared
 from training.config import FeatureCodecChoice, ImageCodecChoice, Recipe, UserError
 from training.data import changes
 from training.data.labelled import Source, Split
-from training.evaluators import denoised
+from training.evaluators import denoised, likeness
 from training.loop import Evaluator
 from training.optimization import Adam, Constant, Cosine
 from training.prepared import Prepared
@@ -26,6 +26,7 @@ UNIT = "examples"
 POINTS = ("ring", "grid")
 DATA = (*classifiers.DATA, *POINTS)
 PRESET = "digits"
+ALIKE = 64  # pictures that are compared with real ones at an evaluation
 SEEN = ImageCodecChoice(mean=(127.5,), deviation=(127.5,))  # -1 to 1
 
 
@@ -173,10 +174,18 @@ def scaled(source: Source) -> Features:
 
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
-    """What it makes of noise, and of a held-out picture with noise; or which modes it finds."""
+    """What it makes of noise, and of a held-out picture with noise; or which modes it finds.
+
+    Small pictures are compared with real ones too. Larger ones would take a CPU minutes; there
+    `training.evaluate --generated` compares them.
+    """
     if isinstance(prepared.codec, Features):
         return [denoised.points(model, prepared)]
-    return [denoised.samples(model, prepared), denoised.strip(model, prepared)]
+    draw = denoised.drawing(model, prepared.codec)
+    looks = [denoised.samples(draw, model, prepared), denoised.strip(model, prepared)]
+    if classifiers.is_small(model.config):
+        looks += likeness.make(draw, prepared, count=ALIKE)
+    return looks
 
 
 def ask(codec: Images | Features, config: ddpm.Config, published: pathlib.Path) -> str:

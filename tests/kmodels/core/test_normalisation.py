@@ -1,6 +1,7 @@
 """Normalisation against NumPy, in whole and in half precision."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -130,3 +131,33 @@ def test_groups_are_normalised_over_places_and_their_channels(dtype):
     assert given.dtype == dtype
     tolerance = 1e-5 if dtype == tf.float32 else 0.1
     np.testing.assert_allclose(tf.cast(given, tf.float32), wanted, atol=tolerance)
+
+
+@pytest.mark.parametrize("way", ["eager", "compiled", "half"])
+def test_groups_have_the_slopes_that_keras_finds_by_rule_and_the_slopes_of_those(way):
+    """Ours are written out; a penalty of slopes differentiates them once more."""
+    half = way == "half"
+    maps = tf.constant(np.random.default_rng(1).normal(3, 2, (2, 3, 5, 6)), tf.float32)
+    kinds = (GroupNormalization, keras.layers.GroupNormalization)
+
+    def slopes(layer, x):
+        wanted = [x, layer.gamma.value, layer.beta.value]
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                total = tf.reduce_sum(tf.cast(layer.call(x), tf.float32) ** 3)
+            first = inner.gradient(total, wanted)
+            penalty = tf.add_n([tf.reduce_sum(tf.cast(s, tf.float32) ** 2) for s in first])
+        return [*first, *outer.gradient(penalty, wanted)]
+
+    found = []
+    for kind, x in zip(kinds, (tf.cast(maps, tf.bfloat16) if half else maps, maps), strict=True):
+        layer = kind(2, epsilon=1e-6)
+        layer.build(maps.shape)
+        layer.gamma.assign(np.linspace(0.5, 2, 6)), layer.beta.assign(np.arange(6) / 7)
+        call = functools.partial(slopes, layer)
+        found.append(tf.function(call, jit_compile=True)(x) if way == "compiled" else call(x))
+    for given, wanted in zip(*found, strict=True):
+        room = (0.1 if half else 1e-4) * np.abs(wanted).max()
+        np.testing.assert_allclose(tf.cast(given, tf.float32), wanted, atol=room)

@@ -1,6 +1,7 @@
 """The grid and the strip are pictures of the network as it is."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -18,15 +19,43 @@ def test_samples_and_a_strip_are_drawn_and_follow_the_weights(labels, lively):
     prepared = module.prepare(config, module.recipe(config), None)
     model = lively(ddpm.build(config))
     looks = module.evaluators(model, prepared)
-    first = {name: picture for look in looks for name, picture in look().items()}
+    assert len(looks) == 3
+    first = {name: picture for look in looks[:2] for name, picture in look().items()}
     assert set(first) == {"samples", "denoised"}
     for picture in first.values():
         assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[-1] == 3
         assert len(np.unique(picture)) > 10, "something is drawn"
-    again = denoised.samples(model, prepared)()["samples"]
-    np.testing.assert_array_equal(again, first["samples"])
+    np.testing.assert_array_equal(looks[0]()["samples"], first["samples"])
+    alike = looks[2]()
+    assert {"frechet_digits_resnet", "frechet_digits_resnet_floor"} < set(alike)
     lively(model, seed=1)
     assert (looks[0]()["samples"] != first["samples"]).any()
+    assert looks[2]()["frechet_digits_resnet"] != alike["frechet_digits_resnet"]
+
+
+def test_what_is_drawn_in_one_batch_is_what_the_endpoint_makes_of_each_class_in_turn(lively):
+    module, config = recipes.load("ddpm"), ddpm.PRESETS["tiny"]
+    codec = module.prepare(config, module.recipe(config), None).codec
+    model = lively(ddpm.build(config))
+    drawn = denoised.drawing(model, codec)(tf.constant([13, 4], tf.int64)).numpy()
+    options = {"steps": tf.constant([10]), "eta": tf.zeros([1]), "guidance_scale": tf.ones([1])}
+    made = ddpm.endpoints(model, codec)["sample"].function(
+        seed=tf.constant([13, 4], tf.int64), label=tf.constant(["3", "4"]), **options
+    )
+    assert drawn.dtype == np.uint8
+    assert np.abs(drawn.astype(int) - made["image"].numpy()).max() <= 1
+
+
+def test_large_pictures_are_not_compared_while_they_are_learnt(monkeypatch):
+    module = recipes.load("ddpm")
+    small, large = (types.SimpleNamespace(config=ddpm.Config(size=s)) for s in (16, 32))
+    prepared = types.SimpleNamespace(codec=None)
+    monkeypatch.setattr(denoised, "drawing", lambda *given: None)
+    monkeypatch.setattr(denoised, "samples", lambda *given: "samples")
+    monkeypatch.setattr(denoised, "strip", lambda *given: "strip")
+    monkeypatch.setattr(module.likeness, "make", lambda *given, count: [count])
+    assert module.evaluators(small, prepared) == ["samples", "strip", module.ALIKE]
+    assert module.evaluators(large, prepared) == ["samples", "strip"]
 
 
 def test_points_are_counted_as_the_endpoint_makes_them(lively, monkeypatch):

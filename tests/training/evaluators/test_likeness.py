@@ -176,6 +176,19 @@ def test_too_few_and_too_many_pictures_are_refused(prepared, count):
         )
 
 
+def test_data_of_a_few_pictures_are_trained_on_without_comparing_and_not_judged(prepared):
+    source = prepared.data.source
+    few = dataclasses.replace(
+        source.eval, inputs=source.eval.inputs[:5], labels=source.eval.labels[:5]
+    )
+    source = dataclasses.replace(source, eval=few)
+    other = dataclasses.replace(prepared, data=dataclasses.replace(prepared.data, source=source))
+    pictures = split("eval")
+    assert list(likeness.make(drawing(pictures), other)) == []
+    with pytest.raises(UserError, match="with at least 6 real pictures, and .* has 5"):
+        likeness.thorough(endpoint(pictures), other, count=6, split="eval", extractor=None)
+
+
 def test_a_changed_extractor_is_refused_before_anything_is_made(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(extractors, "FOLDER", tmp_path)
     with pytest.raises(UserError, match="is missing"):

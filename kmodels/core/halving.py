@@ -1,8 +1,9 @@
 """Convolutions that halve maps to 4 x 4, and others that double them again, as DCGAN has them.
 
-Kernels of 4 with as many zeros on each side, batch normalisation. `config.statistics` says over what
-batches are normalised. Biases, where there are any, are held at 0, as DCGAN's program for Torch and
-those that grew from it do: an optimizer moves them like all weights, and then they are set back.
+Kernels of 4 with as many zeros on each side, batch normalisation. `config.statistics` says over
+what batches are normalised. Biases, where there are any, are held at 0, as in the program of DCGAN
+for Torch and those that grew from it: an optimizer moves them like all weights, and then they are
+set back.
 """
 
 import itertools

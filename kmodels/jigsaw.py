@@ -319,9 +319,10 @@ def endpoints(model: CFN, codec: Images) -> dict[str, Endpoint]:
     one = dataclasses.replace(codec, size=model.config.tile, short=None)
 
     def solve(tiles: tf.Tensor) -> dict[str, tf.Tensor]:
-        count = tf.shape(tiles)[1]
+        count = tf.strings.reduce_join(tf.strings.as_string(tf.shape(tiles)[1:]), separator=" x ")
+        given = tf.where(count == "", "no rows", count)  # as a server may be
         sentence = "each row of tiles must hold 9 pictures; given"
-        with tf.control_dependencies(must(count == TILES, sentence, count)):
+        with tf.control_dependencies(must(count == str(TILES), sentence, given)):
             files = tf.reshape(tiles, (-1, TILES))
         said = tf.nn.softmax(model(read_tiles(one, files), training=False))
         found = tf.argmax(said, axis=1, output_type=tf.int32)

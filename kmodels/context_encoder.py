@@ -14,11 +14,10 @@ without places. `alexnet` is the paper's for features, with conv1 to conv5 under
 `alexnet` has; `resnet` does the same for small pictures, up to the last map of a `resnet`. So a
 classifier begins with their weights by `--init-from`.
 
-Departures. The program's convolutions have biases that it sets to 0 before each step; here they do
-not exist, so that published counts are larger by one number for each channel that a convolution
-gives. There, holes are windows of one large pattern that happen to be 20 to 30 % of a picture, the
-same for a whole batch; here each picture has its own, of 25 % exactly. The decoder for AlexNet's
-features, 128 to 32 channels wide and resized from 161 x 161, is not part of the published code.
+Departures. The program's holes are windows of one large pattern that happen to be 20 to 30 % of a
+picture, the same for a whole batch; here each picture has its own, of 25 % exactly. The decoder for
+AlexNet's features, 128 to 32 channels wide and resized from 161 x 161, is not part of the published
+code. As in the program the biases of convolutions exist and are held at 0.
 
 Shapes: B batch, S side of a picture, C its colours, P side of the part that is made, K code.
 """
@@ -224,7 +223,7 @@ PRESETS = {
     "centre-128-100": Config(bottleneck=100),
     "regions-128": Config(missing="regions", overlap=0, context=1.0),
     "regions-64": Config(
-        size=64, widths=(64, 128, 256, 512), missing="regions", overlap=0, context=1.0,
+        size=64, widths=(64, 128, 256, 512), missing="regions", overlap=0, context=1.0, cells=4,
     ),
     # Section 4.2: reconstruction alone, equation 1.
     "alexnet-227": Config(
@@ -253,7 +252,7 @@ def _decoded(x: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     if config.encoder == "strided":
         x = halving.norm(config, "code_norm")(x)
         x = keras.layers.LeakyReLU(negative_slope=halving.SLOPE, name="code_bend")(x)
-        return halving.doubled(x, config, config.upwards, name="decoder")
+        return halving.doubled(x, config, config.upwards, name="decoder", biases=True)
     x = ChannelwiseDense(name="channelwise")(x)
     plain = config.encoder == "alexnet"  # which has no normalisation, hence biases
     x = keras.layers.Conv2D(
@@ -262,7 +261,7 @@ def _decoded(x: keras.KerasTensor, config: Config) -> keras.KerasTensor:
     x = x if plain else halving.norm(config, "mixed_norm")(x)
     x = keras.layers.ReLU(name="mixed_bend")(x)
     if not plain:
-        return halving.doubled(x, config, config.upwards, name="decoder")
+        return halving.doubled(x, config, config.upwards, name="decoder", biases=False)
     x = halving.nearly_doubled(x, (*config.upwards, config.channels), name="decoder")
     return keras.layers.Resizing(config.size, config.size, name="resized")(x)
 
@@ -358,7 +357,7 @@ def encoder_count(config: Config) -> int:
         return alexnet.param_count(whole) - linear
     if config.encoder == "resnet":
         return resnet.param_count(resnet_of(config)) - config.widths[-1] - 1
-    convolutions = halving.kernels(config.channels, *config.widths, config.bottleneck)
+    convolutions = halving.count(config.channels, *config.widths, config.bottleneck)
     return convolutions + 2 * sum(config.widths[1:])
 
 
@@ -367,15 +366,15 @@ def generator_count(config: Config) -> int:
     upwards, count = config.upwards, encoder_count(config)
     if config.encoder == "strided":
         code = config.bottleneck
-        kernels = halving.kernels(code, *upwards, config.channels)
-        return count + 2 * code + kernels + 2 * sum(upwards)
+        decoder = halving.count(code, *upwards, config.channels)
+        return count + 2 * code + decoder + 2 * sum(upwards)
     width = config.widths[-1]
     if config.encoder == "resnet":
         count += width * (config.size >> (len(config.widths) - 1)) ** 4 + width * (width + 2)
-        return count + halving.kernels(width, *upwards, config.channels) + 2 * sum(upwards)
+        decoder = halving.count(width, *upwards, config.channels, biases=False)
+        return count + decoder + 2 * sum(upwards)
     count += width * alexnet_of(config).map_side ** 4 + width * (width + 1)
-    kernels = halving.kernels(width, *upwards, config.channels, side=halving.WIDER)
-    return count + kernels + sum(upwards) + config.channels
+    return count + halving.count(width, *upwards, config.channels, side=halving.WIDER)
 
 
 def discriminator_count(config: Config) -> int:
@@ -383,7 +382,7 @@ def discriminator_count(config: Config) -> int:
     if not config.adversarial:
         return 0
     widths = config.judged
-    return halving.kernels(config.channels, *widths, 1) + 2 * sum(widths[1:])
+    return halving.count(config.channels, *widths, 1) + 2 * sum(widths[1:])
 
 
 def param_count(config: Config) -> int:

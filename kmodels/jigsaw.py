@@ -12,9 +12,11 @@ by itself, so that light does not tell where it was; channels are shifted and so
 so that a lens's colour fringes do not.
 
 Departures. The tower normalises responses before it pools, as AlexNet's paper and `alexnet` have
-it. The paper does not say how weights begin: here as He et al. (2015) have it, biases at 0. A grid
-lies anywhere in the central square of a picture. Small pictures have a ResNet as their tower, all
-of whose last map goes to the head.
+it, the published program after. Weights begin as He et al. (2015) have it and biases at 0; the
+paper does not say how, its program has N(0, 0.01) and some biases at 1, as AlexNet. A grid lies
+anywhere in the central square of a picture. Small pictures have a ResNet as their tower, all of
+whose last map goes to the head. A classifier that begins with a tower sees pictures as they are
+prepared for it; here each has been normalised by itself.
 
 Shapes: B batch, S side of a picture, T of a tile, C channels, F features, P permutations.
 """
@@ -319,9 +321,10 @@ def endpoints(model: CFN, codec: Images) -> dict[str, Endpoint]:
     one = dataclasses.replace(codec, size=model.config.tile, short=None)
 
     def solve(tiles: tf.Tensor) -> dict[str, tf.Tensor]:
-        count = tf.shape(tiles)[1]
+        count = tf.strings.reduce_join(tf.strings.as_string(tf.shape(tiles)[1:]), separator=" x ")
+        given = tf.where(count == "", "no rows", count)  # as a server may be
         sentence = "each row of tiles must hold 9 pictures; given"
-        with tf.control_dependencies(must(count == TILES, sentence, count)):
+        with tf.control_dependencies(must(count == str(TILES), sentence, given)):
             files = tf.reshape(tiles, (-1, TILES))
         said = tf.nn.softmax(model(read_tiles(one, files), training=False))
         found = tf.argmax(said, axis=1, output_type=tf.int32)

@@ -213,6 +213,7 @@ def learner_of(run: Run, chosen: Any) -> Any:
 
 def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console) -> Any:
     """Makes the learner, and the journal beside it, and trains; gives the loop's progress."""
+    from kmodels.core import zoo
     from training import checkpoints, initial, loop, recipes, strategy
     from training.data import encoded
     from training.journal import Journal
@@ -235,7 +236,7 @@ def trained(run: Run, prepared: Any, chosen: Any, console: rich.console.Console)
         if (line := initial.seen(prepared.codec, run.recipe.codec)) is not None:
             journal.say(line)
     journal.say(
-        f"{run.model} {run.preset}: {model.count_params():,} parameters, "
+        f"{run.model} {run.preset}: {zoo.load(run.model).param_count(run.config):,} parameters, "
         f"{chosen.num_replicas_in_sync} replica(s), {run.precision}, "
         f"XLA {'on' if run.compile else 'off'}; writing {run.run_dir}"
     )

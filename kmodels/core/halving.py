@@ -1,7 +1,9 @@
 """Convolutions that halve maps to 4 x 4, and others that double them again, as DCGAN has them.
 
-Kernels of 4 with as many zeros on each side, batch normalisation, no biases. `config.statistics`
-says over what batches are normalised.
+Kernels of 4 with as many zeros on each side, batch normalisation. `config.statistics` says over
+what batches are normalised. Biases, where there are any, are held at 0, as in the program of DCGAN
+for Torch and those that grew from it: an optimizer moves them like all weights, and then they are
+set back.
 """
 
 import itertools
@@ -15,6 +17,13 @@ FIRST = 4  # pixels a side of the smallest map
 KERNEL = 4
 WIDER = 5  # side of the kernels that nearly double
 SLOPE = 0.2  # of the leaky ReLU
+
+
+class Held(keras.constraints.Constraint):
+    """What optimizers set biases back to after each step: 0."""
+
+    def __call__(self, bias: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.ops.zeros_like(bias)
 
 
 def normal(mean: float = 0.0) -> keras.initializers.Initializer:
@@ -37,7 +46,7 @@ def halved(
             KERNEL,
             strides=2,
             padding="same",
-            use_bias=False,
+            bias_constraint=Held(),
             kernel_initializer=normal(),
             name=f"{name}_{i}",
         )(x)
@@ -53,7 +62,7 @@ def ended(
     return keras.layers.Conv2D(
         channels,
         FIRST,
-        use_bias=False,
+        bias_constraint=Held(),
         kernel_initializer=normal(),
         dtype=dtype,
         name=name,
@@ -61,11 +70,14 @@ def ended(
 
 
 def doubled(
-    x: keras.KerasTensor, config: Any, widths: tuple[int, ...], *, name: str
+    x: keras.KerasTensor, config: Any, widths: tuple[int, ...], *, name: str, biases: bool
 ) -> keras.KerasTensor:
     """Maps of twice the side for each width, normalised, ReLUs behind; then a bare picture.
 
     A map of one place becomes one of 4 x 4 first.
+
+    Args:
+        biases: Whether there are any, held at 0.
     """
     for i, channels in enumerate((*widths, config.channels)):
         alone = x.shape[1] == 1
@@ -74,7 +86,8 @@ def doubled(
             KERNEL,
             strides=1 if alone else 2,
             padding="valid" if alone else "same",
-            use_bias=False,
+            use_bias=biases,
+            bias_constraint=Held(),
             kernel_initializer=normal(),
             name=f"{name}_{i}",
         )(x)
@@ -104,6 +117,6 @@ def nearly_doubled(
     return x
 
 
-def kernels(*widths: int, side: int = KERNEL) -> int:
-    """How many weights convolutions from each width to the next have, without biases."""
-    return sum(side**2 * a * b for a, b in itertools.pairwise(widths))
+def count(*widths: int, side: int = KERNEL, biases: bool = True) -> int:
+    """How many parameters convolutions from each width to the next have."""
+    return sum((side**2 * a + biases) * b for a, b in itertools.pairwise(widths))

@@ -90,9 +90,11 @@ def asked(mask: tf.Tensor, batch: tf.Tensor, *, usual: np.ndarray, any_shape: bo
 
 
 def _sized(mask: tf.Tensor, size: int) -> list[tf.Operation]:
+    """Compares words: a server may be asked with more or fewer axes than the signature has."""
     sides = tf.shape(mask)
-    fits = tf.reduce_all(tf.equal(sides[1:], size))
-    given = tf.strings.format("{} x {}", (sides[1], sides[2]))
+    given = tf.strings.reduce_join(tf.strings.as_string(sides[1:]), separator=" x ")
+    wanted = f"{size} x {size}"
     count = sides[:1]
-    allowed = f"be {size} x {size}, the size at which the network sees a picture"
-    return rows.check(tf.fill(count, fits), "mask", tf.fill(count, given), allowed)
+    allowed = f"be {wanted}, the size at which the network sees a picture"
+    fits = tf.fill(count, tf.equal(given, wanted))
+    return rows.check(fits, "mask", tf.fill(count, given), allowed)

@@ -46,18 +46,24 @@ def check(holds: tf.Tensor, name: str, given: tf.Tensor, allowed: str) -> list[t
         given: [B], what is told of the row.
         allowed: What follows "it must", such as "be at least 1".
     """
-    row = tf.argmax(tf.cast(~holds, tf.int32))
+    row = _first(~holds)
+    told = tf.concat([tf.strings.as_string(given), [""]], 0)
     sentence = [f"{name} of row ", tf.strings.as_string(row), " is "]
-    sentence += [tf.strings.as_string(tf.gather(given, row)), f"; it must {allowed}."]
+    sentence += [tf.gather(told, row), f"; it must {allowed}."]
     return must(holds, tf.strings.join(sentence))
 
 
 def check_finite(name: str, value: tf.Tensor) -> list[tf.Operation]:
     """An assertion that no row [B, ...] has an infinite number or one that is none (NaN)."""
     wrong = tf.reshape(~tf.math.is_finite(value), [tf.shape(value)[0], -1])
-    row = tf.argmax(tf.cast(tf.reduce_any(wrong, 1), tf.int32))
+    row = _first(tf.reduce_any(wrong, 1))
     sentence = [f"{name} of row ", tf.strings.as_string(row), " holds a number that is not finite."]
     return must(~wrong, tf.strings.join(sentence))
+
+
+def _first(wrong: tf.Tensor) -> tf.Tensor:
+    """The first True of [B], int64 []; B where there is none, as where there are no rows."""
+    return tf.argmax(tf.cast(tf.concat([wrong, [True]], 0), tf.int32))
 
 
 def together(network: Callable[[tf.Tensor], Any], rows: tf.Tensor) -> Any:

@@ -199,10 +199,12 @@ def test_a_tile_that_is_no_picture_is_refused_by_its_row(served, row, place, con
 
 
 def test_another_number_of_tiles_is_refused(served):
-    tiles = [row[:8] for row in served[2]["solve"].example["tiles"]]
-    sentence = "each row of tiles must hold 9 pictures; given 8."
-    with pytest.raises(tf.errors.InvalidArgumentError, match=sentence):
-        served[2]["solve"].function(tf.constant(tiles))
+    tiles = served[2]["solve"].example["tiles"]
+    short = [row[:8] for row in tiles]
+    for given, told in ((short, "8"), (tiles[0], "no rows"), ([tiles], "2 x 9")):
+        sentence = f"each row of tiles must hold 9 pictures; given {told}."
+        with pytest.raises(tf.errors.InvalidArgumentError, match=sentence):
+            served[2]["solve"].function(tf.constant(given))
 
 
 def test_embed_is_the_mean_of_the_towers_last_map(served):

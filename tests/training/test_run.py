@@ -1,5 +1,6 @@
 """The command: what it refuses, how it ends, and how it goes on."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import sys
 
 import pytest
 
+from kmodels import mlp
 from training import checkpoints
 
 
@@ -218,6 +220,7 @@ def test_a_dry_run_does_all_of_it_once_and_keeps_nothing(commands, tmp_path):
     ended = commands(
         "--model=mlp",
         "--preset=tiny",
+        "--config.batch-norm=True",
         "--dry-run",
         f"--run-dir={folders[0]}",
         f"--export-dir={folders[1]}",
@@ -226,6 +229,9 @@ def test_a_dry_run_does_all_of_it_once_and_keeps_nothing(commands, tmp_path):
     assert ended.status == 0, ended.output
     assert "memory" in ended.output and "GiB" in ended.output
     assert "step 1/1" in ended.output and "val loss" in ended.output
+    config = dataclasses.replace(mlp.PRESETS["tiny"], classes=10, batch_norm=True)
+    count = mlp.param_count(config)
+    assert f"mlp tiny: {count:,} parameters" in ended.output, "without statistics of batches"
     assert not any(folder.exists() for folder in folders)
 
 

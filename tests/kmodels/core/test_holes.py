@@ -79,6 +79,8 @@ def test_masks_are_taken_as_they_are_or_for_all_rows_or_left_out():
     np.testing.assert_array_equal(ask([other]), np.stack([other, other]).astype(bool))
     np.testing.assert_array_equal(ask(np.zeros((1, 1, 0))), np.stack([USUAL, USUAL]))
     np.testing.assert_array_equal(ask([ONE], any_shape=False), np.stack([USUAL, USUAL]))
+    for given in ([ONE], np.zeros((1, 1, 0))):
+        assert ask(given, batch=0, any_shape=False).shape == (0, 6, 6), "of no pictures"
 
 
 @pytest.mark.parametrize(
@@ -97,3 +99,11 @@ def test_a_mask_that_cannot_be_meant_is_refused_by_its_row(mask, any_shape, sent
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         ask(mask, any_shape=any_shape)
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(("shape", "given"), [((6, 6), "6"), ((1, 6, 6, 1), "6 x 6 x 1")])
+def test_a_mask_with_other_axes_is_told_its_own_shape(shape, given):
+    """Servers leave shapes to the graph, whatever the signature says."""
+    sentence = f"mask of row 0 is {given}; it must be 6 x 6"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=sentence):
+        holes.asked(tf.ones(shape, tf.uint8), tf.constant(2), usual=USUAL, any_shape=True)

@@ -47,6 +47,11 @@ def test_a_refusal_names_the_row():
     assert rows.check_finite("latent", numbers[:2]) == []
 
 
+def test_no_rows_are_all_right():
+    assert rows.check(tf.zeros([0], tf.bool), "steps", tf.zeros([0], tf.int32), "be 1") == []
+    assert rows.check_finite("latent", tf.zeros([0, 3])) == []
+
+
 def test_one_by_one_is_each_row_by_itself():
     asked = []
 

@@ -20,7 +20,9 @@ RECIPE = recipes.load("jigsaw")
 )
 def test_the_papers_numbers(preset, data, short):
     made = RECIPE.paper(jigsaw.PRESETS[preset])
-    assert made.optimizer == SGD(learning_rate=0.01, momentum=0.9, weight_decay=5e-4, decay="all")
+    assert made.optimizer == SGD(
+        learning_rate=0.01, momentum=0.9, weight_decay=5e-4, decay="matrices", bias_rate=2.0
+    )
     assert made.schedule == Step(boundaries=(100_000, 200_000, 300_000), factor=0.1)
     assert (made.batch_size, made.steps) == (256, 350_000)
     assert (made.data, made.codec.short, made.origin) == (data, short, "paper")

@@ -193,9 +193,9 @@ PRESETS = {
         size=32, cell=10, tile=8, jitter=2, colour_shift=1, permutations=100,
         tower="resnet", widths=(16, 32, 64), depths=(3, 3, 3), hidden=(128, 512), dropout=0.0,
     ),
-    # Section 3: the context-free network, 1,000 permutations; then as the published code cuts.
+    # Section 3: the context-free network, 1,000 permutations; then the published code's.
     "cfn": Config(),
-    "cfn-255": Config(size=255, cell=85, jitter=21),
+    "cfn-255": Config(size=255, cell=85, jitter=21, permutations=100),
 }  # fmt: skip
 
 

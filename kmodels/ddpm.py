@@ -245,15 +245,18 @@ class DDPM(keras.Model):
         if not self.labels:
             return self(x, times)
 
-        def both() -> tf.Tensor:
-            twice, none = tf.concat([x, x], 0), tf.fill(tf.shape(labels), NO_LABEL)
-            noise = self(twice, tf.concat([times, times], 0), tf.concat([labels, none], 0))
+        def twice() -> tuple[tf.Tensor, ...]:
+            none = tf.fill(tf.shape(labels), NO_LABEL)
+            return tuple(tf.concat(p, 0) for p in ([x, x], [times, times], [labels, none]))
+
+        def mixed() -> tf.Tensor:
             told, free = tf.split(noise, 2)
             by = tf.reshape(scale, [-1] + [1] * len(self.config.shape))
             return tf.where(by == 1, told, free + by * (told - free))
 
-        plain = tf.reduce_all(scale == 1)
-        return tf.cond(plain, lambda: self(x, times, labels), both)
+        plain = tf.reduce_all(scale == 1)  # decided around the network, which is in a graph once
+        noise = self(*tf.cond(plain, lambda: (x, times, labels), twice))
+        return tf.ensure_shape(tf.cond(plain, lambda: noise, mixed), x.shape)
 
     def noise(self, seeds: tf.Tensor) -> tf.Tensor:
         """What examples begin with, float32 [B, ...], of int64 [B]."""

@@ -82,7 +82,8 @@ def test_positions_and_all_pictures_of_both_recipes_are_drawn(made):
         prepared = module.prepare(config, module.recipe(config), None)
         for look in module.evaluators(paper.build(config), prepared):
             shown |= look()
-    assert set(shown) == {
+    compared = {name for name in shown if "digits_resnet" in name}
+    assert compared and shown.keys() - compared == {
         "positions", "reconstructions", "samples", "traversals", "plane", "bound_1", "bound_50",
     }  # fmt: skip
     for picture in (value for value in shown.values() if not isinstance(value, float)):

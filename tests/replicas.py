@@ -16,7 +16,7 @@ STEPS = 10
 NUDGE = 1e-5  # of each weight; statistics of replicas together differ by as much in rounding
 WAYS = {  # tracing takes the time: replicas are asked for all at once, workers for what differs
     "one": ("plain", "parts"),
-    "mirrored": ("parts",),
+    "mirrored": ("cut",),
     "multi_worker": ("plain",),
 }
 
@@ -24,15 +24,17 @@ WAYS = {  # tracing takes the time: replicas are asked for all at once, workers 
 def options(way: str, name: str, config: Any) -> dict[str, Any]:
     """How a paper is trained, beside its own recipe.
 
-    "parts" is with the batch cut in two, and compiled where that paper's recipe says so. Batch
-    normalisation would take its statistics from each part, so there the batch stays whole.
+    "cut" is with the batch cut in two; batch normalisation would take its statistics from each
+    part, so there the batch stays whole. "parts" is also compiled where that paper's recipe says
+    so. What both together do on two replicas is `descend`'s affair, whatever the paper.
     """
     from training import recipes
 
     if way == "plain":
         return {}
     whole = hasattr(config, "statistics") and getattr(config, "batch_norm", True)
-    return {"micro_batches": 1 if whole else 2, "compile": recipes.load(name).recipe(config).xla}
+    cut = {"micro_batches": 1 if whole else 2}
+    return {**cut, "compile": recipes.load(name).recipe(config).xla} if way == "parts" else cut
 
 
 def trained(name: str, chosen: Any, golden: Any, way: str, nudged: bool) -> dict[str, Any]:

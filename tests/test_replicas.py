@@ -59,7 +59,7 @@ def _ten_steps(kind: str) -> tuple[dict[str, np.ndarray], str]:
     ("kind", "way"),
     [
         ("one", "parts"),
-        ("mirrored", "parts"),
+        ("mirrored", "cut"),
         ("multi_worker", "plain"),
     ],
 )

@@ -15,8 +15,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 10
 NUDGE = 1e-5  # of each weight; statistics of replicas together differ by as much in rounding
 WAYS = {  # tracing takes the time: replicas are asked for all at once, workers for what differs
-    "one": ("plain", "parts"),
-    "mirrored": ("cut",),
+    "one": ("plain", "clipped", "parts"),
+    "mirrored": ("parts",),
     "multi_worker": ("plain",),
 }
 
@@ -24,24 +24,25 @@ WAYS = {  # tracing takes the time: replicas are asked for all at once, workers 
 def options(way: str, name: str, config: Any) -> dict[str, Any]:
     """How a paper is trained, beside its own recipe.
 
-    "cut" is with the batch cut in two; batch normalisation would take its statistics from each
-    part, so there the batch stays whole. "parts" is also compiled where that paper's recipe says
-    so. What both together do on two replicas is `descend`'s affair, whatever the paper.
+    "parts" is "clipped" with the batch cut in two, and compiled where that paper's recipe says so.
+    Batch normalisation would take its statistics from each part, so there the batch stays whole.
     """
     from training import recipes
 
     if way == "plain":
         return {}
+    if way == "clipped":
+        return {"clip_norm": 1e-3}
     whole = hasattr(config, "statistics") and getattr(config, "batch_norm", True)
-    cut = {"micro_batches": 1 if whole else 2}
-    return {**cut, "compile": recipes.load(name).recipe(config).xla} if way == "parts" else cut
+    xla = recipes.load(name).recipe(config).xla
+    return {"clip_norm": 1e-3, "micro_batches": 1 if whole else 2, "compile": xla}
 
 
 def trained(name: str, chosen: Any, golden: Any, way: str, nudged: bool) -> dict[str, Any]:
     """Losses of the steps and the weights after them, all on the same batch.
 
-    Where it is to be nudged also what becomes of the same steps from weights that differ in their
-    last digits, `nudged/...`: what rounding alone may lead to.
+    Also whether the model `draws`, and where it is to be nudged what becomes of the same steps from
+    weights that differ in their last digits, `nudged/...`: what rounding alone may lead to.
     """
     import numpy as np
     import tensorflow as tf
@@ -63,7 +64,7 @@ def trained(name: str, chosen: Any, golden: Any, way: str, nudged: bool) -> dict
         losses = [many(iterator, 1)["loss"] for _ in range(STEPS)]
         return {"losses": losses, **{v.path: v.numpy() for v in learner.model.trainable_variables}}
 
-    found = ten_steps()
+    found = {"draws": bool(getattr(learner.model, "draws", {})), **ten_steps()}
     if nudged:
         for variable, value in zip(variables, begun, strict=True):
             variable.assign(value)

@@ -269,8 +269,10 @@ def known(learner: Any) -> dict[str, list[np.ndarray]]:
 def test_a_restored_checkpoint_goes_on_the_same(name, tmp_path):
     """What the state does not hold stays where four steps have brought it, and would be seen."""
     learner, step, first = begun(name)
+    batch = golden.batch_of(name, prepared(name).config)
     restart(learner, first)
     step(), step()
+    before = float(learner.eval_step(batch)["loss"])
     checkpoint = checkpoints.save(tmp_path, learner.state, checkpoints.Meta(2, None, None))
     there = known(learner)
     undisturbed = [step(), step()]
@@ -281,6 +283,7 @@ def test_a_restored_checkpoint_goes_on_the_same(name, tmp_path):
         for k in there
         for a, b in zip(there[k], known(learner)[k], strict=True)
     )
+    assert float(learner.eval_step(batch)["loss"]) == before
     assert [step(), step()] == undisturbed
 
 

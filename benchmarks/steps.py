@@ -75,6 +75,8 @@ def learner(model: str, config: Any, recipe: Any) -> Any:
     from training import run, strategy
     from training.config import Run
 
+    if recipe.xla:
+        run.share_cores(config, recipe)
     nowhere = pathlib.Path()
     made = Run(
         model=model,

@@ -6,7 +6,8 @@ All train nanoGPT's network for a CPU (4 layers, 4 heads, width 128, context 64,
 tied head, exact GELU, no dropout) on batches of 12 random windows, with AdamW(0.9, 0.99), decay
 0.1 on matrices and gradients clipped to norm 1; all in float32. The floor is the step's matrix
 products alone, by the fastest of PyTorch, TensorFlow and NumPy in each round. `ours-one-program`
-is our step with one XLA program for all cores, the way that was not taken (decision 0009).
+is our step with one XLA program for all cores, the way that was not taken (decision 0009), and in
+`ours-spread` each core's program spreads its operations over all cores (decision 0028).
 
 Unequal where a library does not offer the same: transformers' GPT-2 modules and keras-hub's keep
 their biases, and keras-hub's GELU is the tanh approximation. The table shows parameter counts.
@@ -55,10 +56,11 @@ def windows() -> tuple[np.ndarray, np.ndarray]:
     return tokens[..., :-1], tokens[..., 1:]
 
 
-def ours(*, lanes: bool = True) -> tuple[peers.Job, str]:
+def ours(*, lanes: bool = True, spread: bool = False) -> tuple[peers.Job, str]:
     """This project's step as a run makes it: many steps in a graph, compiled.
 
-    Without `lanes` one XLA program takes the whole batch, instead of one a core (decision 0009).
+    Without `lanes` one XLA program takes the whole batch, instead of one a core (decision 0009);
+    where they `spread`, each core's program uses all cores (decision 0028).
     """
     import tensorflow as tf
 
@@ -69,7 +71,9 @@ def ours(*, lanes: bool = True) -> tuple[peers.Job, str]:
     from training.optimization import AdamW, Constant
 
     if not lanes:
-        step._lanes = lambda batch: 1
+        step.lanes = lambda rows: 1
+    if not spread:
+        step.share_cores(BATCH)
     config = dataclasses.replace(gpt.PRESETS["char"], vocab=VOCAB)
     model = gpt.build(config)
     values = AdamW(learning_rate=RATE, beta_2=BETAS[1], weight_decay=DECAY, clip_norm=CLIP)
@@ -224,6 +228,7 @@ def _product(
 PEERS: dict[str, Callable[[], tuple[peers.Job, str]]] = {
     "ours": ours,
     "ours-one-program": lambda: ours(lanes=False),
+    "ours-spread": lambda: ours(spread=True),
     "torch-compile:fused": lambda: _torch(compiled=True, optimizer="fused"),
     "torch-compile:foreach": lambda: _torch(compiled=True, optimizer="foreach"),
     "torch-eager:fused": lambda: _torch(compiled=False, optimizer="fused"),

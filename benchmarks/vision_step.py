@@ -67,13 +67,14 @@ CASES = {
 def ours(case: Case) -> tuple[peers.Job, str]:
     """This project's step as a run makes it: many steps in a graph, compiled as the recipe says."""
     from kmodels.core import zoo
-    from training import optimization, optimizers, recipes
+    from training import optimization, optimizers, recipes, step
     from training.learners import gradient
     from training.objectives.classification import classification
 
     paper = zoo.load(case.paper)
     config = paper.PRESETS[case.preset]
     if case.paper == "vit":
+        step.share_cores(case.batch)
         config = dataclasses.replace(config, dropout=0.0)
     model = paper.build(config)
     values = optimization.AdamW(**ADAMW) if case.paper == "vit" else _sgd(optimization.SGD)

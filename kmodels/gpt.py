@@ -25,7 +25,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kmodels.core import checks, decoding, linear
+from kmodels.core import activations, checks, decoding, linear
 from kmodels.core.codecs.text import TextCodec
 from kmodels.core.normalisation import LayerNormalization
 from kmodels.core.paper import Citation, Endpoint
@@ -195,8 +195,8 @@ class Attention(keras.layers.Layer):
         if len(x.shape) == 2:
             x = tf.reshape(x, (x.shape[0] or -1, *shape, 1, self.head_width))
             return list(tf.unstack(x, axis=1))
-        x = ops.reshape(x, (-1, ops.shape(x)[1], *shape, self.head_width))
-        return list(tf.unstack(ops.transpose(x, (2, 0, 3, 1, 4))))
+        heads = -1, ops.shape(x)[1], *shape[1:], self.head_width
+        return [ops.transpose(ops.reshape(y, heads), (0, 2, 1, 3)) for y in tf.split(x, 3, -1)]
 
     def attend(
         self, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor, *, training: bool = False
@@ -249,7 +249,7 @@ class Block(keras.layers.Layer):
         self.halves = linear.halves(self.up, self.down)
 
     def mlp(self, x: tf.Tensor) -> tf.Tensor:
-        gelu = functools.partial(ops.gelu, approximate=self.approximate)
+        gelu = functools.partial(activations.gelu, approximate=self.approximate)
         parts = self.halves or [(self.up, self.down)]
         return tf.add_n([down(gelu(up(x))) for up, down in parts])
 

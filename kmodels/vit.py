@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kmodels.core import checks, classifying
+from kmodels.core import activations, checks, classifying
 from kmodels.core.codecs.images import Images
 from kmodels.core.normalisation import LayerNormalization
 from kmodels.core.paper import Citation, Endpoint
@@ -206,9 +206,8 @@ class Block(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         x = x + self.dropout(self.attention(self.norm_1(x)), training=training)
-        inside = self.dropout(
-            ops.gelu(self.up(self.norm_2(x)), approximate=self.approximate), training=training
-        )
+        inside = activations.gelu(self.up(self.norm_2(x)), approximate=self.approximate)
+        inside = self.dropout(inside, training=training)
         return x + self.dropout(self.down(inside), training=training)
 
 

@@ -56,6 +56,8 @@ def command(argv: Sequence[str], console: rich.console.Console) -> int:
     if flags.spawn is not None and not cluster.spawned():
         return cluster.spawn(flags.spawn, argv)
     chosen = strategy.make(flags.strategy, replicas=flags.replicas)
+    if compiles(flags, recipe) and chosen.num_replicas_in_sync == 1:
+        share_cores(flags.config, recipe)
     prepared = recipes.load(flags.model).prepare(flags.config, recipe, flags.data_dir)
     run = resolve(flags, recipe, prepared.config, prepared.sha256)
     run = dataclasses.replace(run, arguments=tuple(argv))
@@ -108,7 +110,7 @@ def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
         strategy=flags.strategy,
         replicas=flags.replicas,
         precision=flags.precision,
-        compile=recipe.xla if flags.compile == "auto" else flags.compile == "on",
+        compile=compiles(flags, recipe),
         data_dir=flags.data_dir,
         data_sha256=data_sha256,
         init_from=flags.init_from,
@@ -117,6 +119,20 @@ def resolve(flags: Any, recipe: Any, config: Any, data_sha256: str) -> Run:
         journals=journals.chosen(flags.journals),
         profile=profiling.steps(flags.profile, recipe.steps),
     )
+
+
+def compiles(flags: Any, recipe: Any) -> bool:
+    """Whether XLA compiles the step."""
+    chosen: bool = recipe.xla if flags.compile == "auto" else flags.compile == "on"
+    return chosen
+
+
+def share_cores(config: Any, recipe: Any) -> None:
+    """`step.share_cores` for a compiled step that may be cut; batch normalisation's may not."""
+    from training import step
+
+    if not hasattr(config, "statistics"):
+        step.share_cores(recipe.batch_size // recipe.micro_batches // recipe.critic_steps)
 
 
 def go(

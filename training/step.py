@@ -1,5 +1,6 @@
 """One update of the parameters: the only code that knows replicas, clipping, precision and XLA."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,9 +58,9 @@ def descend(
         The logs of this part, with the loss, and "loss_scale" where there is one.
     """
     alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
-    normalised = _normalisations(model)
     # XLA cannot compile the exchange of statistics between replicas.
-    compile = compile and (alone or not any(layer.synchronized for layer in normalised))
+    exchanged = not alone and any(layer.synchronized for layer in _normalisations(model))
+    compile = compile and not exchanged
     moving = [variable for _, variables in moves for variable in variables]
     scale = None if loss_scale is None else tf.identity(loss_scale.scale)
 
@@ -92,20 +93,21 @@ def descend(
     parts: list[Part] = []
     for micro_batch in cut(batch, micro_batches):
         with tf.control_dependencies([logs["loss"] for _, logs in parts]):  # one after another
-            lanes = _lanes(micro_batch) if compile and alone and not normalised else 1
-            parts += [compute(lane) for lane in cut(micro_batch, lanes)]  # all at once
+            cores = _by_core(micro_batch, model, compile=compile)
+            parts += [compute(lane) for lane in cores]  # all at once
     return compiled(update)(parts) if compile and alone else update(parts)
 
 
 def judge(objective: Objective, model: keras.Model, batch: Batch, *, compile: bool = False) -> Logs:
     """The logs of a batch, with the loss, where nothing moves; in a replica's context."""
 
-    def forward(batch: Batch) -> Logs:
+    def forward(batch: Batch) -> Part:
         loss, logs = objective(model, batch, training=False)
-        return {"loss": loss, **logs}
+        return [], {"loss": loss, **logs}
 
     batch = draws.added(batch, model, training=False)
-    return compiled(forward)(batch) if compile else forward(batch)
+    compute = compiled(forward) if compile else forward
+    return _weighted_sum([compute(lane) for lane in _by_core(batch, model, compile=compile)])[1]
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -113,15 +115,38 @@ def compiled(function: Callable[..., Any]) -> Any:
     return tf.function(function, jit_compile=True, autograph=False)
 
 
-def _lanes(batch: Batch) -> int:
-    """Into how many parts a batch is cut for the CPU's cores: each runs its own XLA program.
+def _by_core(batch: Batch, model: keras.Model, *, compile: bool) -> list[Batch]:
+    """The batch, or where it is compiled, a part of it for each core: each runs its own program.
 
-    One program on every core beats one program that spreads each operation over all cores. A GPU
-    takes the batch whole. Sums are rounded by lane, so the last bits depend on the core count.
+    One program on every core beats one program that spreads each operation over all cores. Replicas
+    and batch normalisation want the batch whole. Sums are rounded by lane, so the last bits depend
+    on the core count.
     """
-    rows = next(iter(batch.values())).shape[0] or 1
-    cores = len(os.sched_getaffinity(0)) if not tf.config.list_logical_devices("GPU") else 1
+    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    if not compile or not alone or _normalisations(model):
+        return [batch]
+    return cut(batch, lanes(next(iter(batch.values())).shape[0] or 1))
+
+
+def lanes(rows: int) -> int:
+    """Into how many equal parts so many rows are cut for the CPU's cores; a GPU takes them whole.
+
+    Decision 0009.
+    """
+    cores = 1 if tf.config.list_physical_devices("GPU") else len(os.sched_getaffinity(0))
     return max(n for n in range(1, cores + 1) if rows % n == 0)
+
+
+def share_cores(rows: int) -> None:
+    """Gives the operations of each lane of so many rows its share of the cores, not all of them.
+
+    Lanes that spread every operation wait for each other (decision 0028). Call it before TensorFlow
+    has touched its devices: a process that has keeps the threads that it has.
+    """
+    if lanes(rows) > 1:
+        with contextlib.suppress(RuntimeError):
+            threads = len(os.sched_getaffinity(0)) // lanes(rows)
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 
 def _normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:

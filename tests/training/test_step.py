@@ -1,6 +1,7 @@
 """One update: accumulation, reduction, clipping and XLA give what one large batch would."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -74,6 +75,58 @@ def test_micro_batches_and_xla_take_the_step_of_the_whole_batch(objective):
         given, given_logs = moved(objective, **options)
         close(given, whole)
         assert given_logs == pytest.approx(logs, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "cores", "wanted"), [(12, 2, 2), (7, 2, 1), (7, 16, 7), (12, 5, 4), (1, 4, 1)]
+)
+def test_lanes_are_equal_and_no_more_than_the_cores(monkeypatch, rows, cores, wanted):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert step.lanes(rows) == wanted
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a GPU"])
+    assert step.lanes(rows) == 1
+
+
+THREADS = """
+import tensorflow as tf
+from training import run
+
+def go(*given, **named):
+    print("threads:", tf.config.threading.get_intra_op_parallelism_threads())
+    return 0
+
+run.go = go
+"""
+
+
+@pytest.mark.parametrize(
+    ("threads", "options"),
+    [
+        (1, ["--model=gpt"]),
+        (0, ["--model=gpt", "--compile=off"]),
+        (0, ["--model=gpt", "--strategy=mirrored", "--replicas=2"]),
+        (0, ["--model=resnet", "--compile=on"]),
+    ],
+)
+def test_where_each_core_has_its_program_operations_are_not_spread(
+    commands, tmp_path, threads, options
+):
+    """Decision 0028. 0 is TensorFlow's own choice; the batch divides by any number of cores."""
+    batch = 12 * len(os.sched_getaffinity(0))
+    argv = *options, "--preset=tiny", f"--batch-size={batch}", f"--run-dir={tmp_path}"
+    ended = commands(*argv, before=THREADS)
+    assert ended.status == 0, ended.output
+    assert f"threads: {threads}" in ended.output
+
+
+def test_a_batch_is_judged_the_same_in_lanes(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    model = network()
+    wanted = step.judge(uneven, model, batch())
+    found = step.judge(uneven, model, batch(), compile=True)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-5)
 
 
 def test_the_gradient_is_that_of_the_mean():

@@ -16,6 +16,7 @@ from kmodels.core.normalisation import (
 )
 from tests import numpy_nets as nets
 
+KerasGroups = keras.layers.GroupNormalization
 MAPS = np.random.default_rng(0).normal(0, 40, (2, 3, 3, 7)).astype(np.float32)
 
 
@@ -134,11 +135,18 @@ def test_groups_are_normalised_over_places_and_their_channels(dtype):
 
 
 @pytest.mark.parametrize("way", ["eager", "compiled", "half"])
-def test_groups_have_the_slopes_that_keras_finds_by_rule_and_the_slopes_of_those(way):
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        (functools.partial(GroupNormalization, 2), functools.partial(KerasGroups, 2)),
+        (LayerNormalization, keras.layers.LayerNormalization),
+    ],
+    ids=["groups", "layers"],
+)
+def test_slopes_are_those_that_keras_finds_by_rule_and_so_are_the_slopes_of_those(kinds, way):
     """Ours are written out; a penalty of slopes differentiates them once more."""
     half = way == "half"
     maps = tf.constant(np.random.default_rng(1).normal(3, 2, (2, 3, 5, 6)), tf.float32)
-    kinds = (GroupNormalization, keras.layers.GroupNormalization)
 
     def slopes(layer, x):
         wanted = [x, layer.gamma.value, layer.beta.value]
@@ -153,7 +161,7 @@ def test_groups_have_the_slopes_that_keras_finds_by_rule_and_the_slopes_of_those
 
     found = []
     for kind, x in zip(kinds, (tf.cast(maps, tf.bfloat16) if half else maps, maps), strict=True):
-        layer = kind(2, epsilon=1e-6)
+        layer = kind(epsilon=1e-6)
         layer.build(maps.shape)
         layer.gamma.assign(np.linspace(0.5, 2, 6)), layer.beta.assign(np.arange(6) / 7)
         call = functools.partial(slopes, layer)

@@ -113,7 +113,7 @@ def test_nothing_listening_is_unavailable():
         with pytest.raises(Unavailable, match=r"no server answers at 127.0.0.1:1 \(.*refused\)"):
             nobody.status("m")
         with pytest.raises(DeadlineExceeded, match="no server answers"):
-            nobody.wait_until_ready("m", timeout_seconds=1)
+            nobody.wait_until_ready("m", timeout_seconds=4)
 
 
 class Fake(grpc.GenericRpcHandler):

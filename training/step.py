@@ -93,8 +93,8 @@ def descend(
     parts: list[Part] = []
     for micro_batch in cut(batch, micro_batches):
         with tf.control_dependencies([logs["loss"] for _, logs in parts]):  # one after another
-            cores = _by_core(micro_batch, model, compile=compile)
-            parts += [compute(lane) for lane in cores]  # all at once
+            by_core = _by_core(micro_batch, model, compile=compile)
+            parts += [compute(lane) for lane in by_core]  # all at once
     return compiled(update)(parts) if compile and alone else update(parts)
 
 
@@ -133,8 +133,8 @@ def lanes(rows: int) -> int:
 
     Decision 0009.
     """
-    cores = 1 if tf.config.list_physical_devices("GPU") else len(os.sched_getaffinity(0))
-    return max(n for n in range(1, cores + 1) if rows % n == 0)
+    most = 1 if tf.config.list_physical_devices("GPU") else cores()
+    return max(n for n in range(1, most + 1) if rows % n == 0)
 
 
 def share_cores(rows: int) -> None:
@@ -145,8 +145,17 @@ def share_cores(rows: int) -> None:
     """
     if lanes(rows) > 1:
         with contextlib.suppress(RuntimeError):
-            threads = len(os.sched_getaffinity(0)) // lanes(rows)
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_intra_op_parallelism_threads(cores() // lanes(rows))
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def threads() -> int:
+    """Those of one operation on the CPU: all cores, or what `share_cores` left it."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or cores()
 
 
 def _normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:

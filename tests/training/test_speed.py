@@ -16,6 +16,12 @@ def test_the_peak_is_that_of_a_machine(precision):
     assert 1e9 < speed.peak(precision) < 1e16
 
 
+def test_the_peak_is_that_of_all_cores_also_where_each_has_its_own_program(monkeypatch):
+    whole = speed.peak("float32")
+    monkeypatch.setattr(step, "threads", lambda: 1)
+    assert 0.4 * whole < speed.peak("float32") < 2.5 * whole
+
+
 def test_memory_is_that_of_this_process():
     small = speed.memory()["memory_gib"]
     assert 0.1 < small < 100

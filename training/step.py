@@ -131,10 +131,11 @@ def _by_core(batch: Batch, model: keras.Model, *, compile: bool) -> list[Batch]:
 def lanes(rows: int) -> int:
     """Into how many equal parts so many rows are cut for the CPU's cores; a GPU takes them whole.
 
-    Decision 0009.
+    A part has at least two rows, because an objective may hold a row against the next one, as
+    Forward-Forward's hybrids do. Decision 0009.
     """
-    most = 1 if tf.config.list_physical_devices("GPU") else cores()
-    return max(n for n in range(1, most + 1) if rows % n == 0)
+    most = 1 if tf.config.list_physical_devices("GPU") else min(cores(), rows // 2)
+    return max(n for n in range(1, max(most, 1) + 1) if rows % n == 0)
 
 
 def share_cores(rows: int) -> None:

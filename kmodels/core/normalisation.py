@@ -45,7 +45,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
 
 def _layered(epsilon: float) -> Callable[..., tf.Tensor]:
-    """Normalises [..., D] by its last axis, then scales; its gradient is written out like below."""
+    """Normalises [..., D] over its last axis, then scales, with its gradient written out."""
 
     def mean(values: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(values, -1, keepdims=True)

@@ -78,9 +78,12 @@ def test_micro_batches_and_xla_take_the_step_of_the_whole_batch(objective):
 
 
 @pytest.mark.parametrize(
-    ("rows", "cores", "wanted"), [(12, 2, 2), (7, 2, 1), (7, 16, 7), (12, 5, 4), (1, 4, 1)]
+    ("rows", "cores", "wanted"),
+    [(12, 2, 2), (7, 2, 1), (7, 16, 1), (12, 16, 6), (12, 5, 4), (2, 2, 1), (1, 4, 1)],
 )
-def test_lanes_are_equal_and_no_more_than_the_cores(monkeypatch, rows, cores, wanted):
+def test_lanes_are_equal_no_more_than_the_cores_and_of_two_rows_or_more(
+    monkeypatch, rows, cores, wanted
+):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     assert step.lanes(rows) == wanted
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a GPU"])

@@ -10,39 +10,42 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-NARROWEST = 64  # columns of a block
+COLUMNS = 64  # of a block at most
+NARROWEST = 16
 
 
 class Blocks(tf.Module):
     """x W + b for a few rows, the kernel W [D, N] kept as blocks of columns [N / C, D, C].
 
-    A CPU multiplies rows with a wide matrix after it has copied the matrix into pieces that fit
-    its caches. For a few rows, as in generation, that copy is most of the work (decision 0008).
+    A CPU that multiplies a few rows, as in generation, reads the kernel a few columns at a time.
+    In blocks as wide as those columns it reads straight on, and its memory can fetch ahead; in
+    the rows of a wide kernel it jumps (decision 0029). A width with few divisors stays one block.
 
     Args:
         kernel: [D, N].
         bias: [N], or None.
-        widest: Most columns of a block; a width with few divisors stays one block.
     """
 
-    def __init__(self, kernel: tf.Tensor, bias: tf.Tensor | None, *, widest: int = 512) -> None:
+    def __init__(self, kernel: tf.Tensor, bias: tf.Tensor | None) -> None:
         super().__init__()
         depth, width = kernel.shape
-        columns = max(c for c in range(1, widest + 1) if width % c == 0)
+        columns = max(c for c in range(1, COLUMNS + 1) if width % c == 0)
         columns = width if columns < NARROWEST else columns
         blocks = tf.transpose(tf.reshape(kernel, [depth, -1, columns]), [1, 0, 2])
         self.blocks = tf.Variable(blocks, trainable=False)
         self.bias = None if bias is None else tf.Variable(bias, trainable=False)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """[..., D] -> [..., N]; by one thread where the graph knows that it is one row."""
+        """[..., D] -> [..., N]."""
         count, depth, columns = self.blocks.shape
         rows = x if x.shape.rank == 2 else tf.reshape(x, [-1, depth])
-        if rows.shape[0] == 1:
-            parts = [_row(rows, block) for block in tf.unstack(self.blocks)]
+        blocks = tf.convert_to_tensor(self.blocks)
+        if rows.shape[0] == 1:  # as the graph knows
+            y = product(rows[None], blocks)  # [N / C, 1, C]
+            y = tf.reshape(y, [1, count * columns])
         else:
-            parts = tf.unstack(tf.matmul(rows[None], self.blocks))  # [N / C, rows, C]
-        y = tf.concat(parts, 1) if count > 1 else parts[0]
+            parts = tf.unstack(tf.matmul(rows[None], blocks))
+            y = tf.concat(parts, 1) if count > 1 else parts[0]
         if x.shape.rank > 2:
             y = tf.reshape(y, tf.concat([tf.shape(x)[:-1], [count * columns]], 0))
             y = tf.ensure_shape(y, [*x.shape[:-1], count * columns])
@@ -76,13 +79,13 @@ def halves(
             None if bias is None else tf.reshape(bias[:, begin:end], [size]),
         )
         once = None if second.bias is None or pairs else second.bias.value
-        pairs.append((into, Blocks(second.kernel.value[begin:end], once, widest=768)))
+        pairs.append((into, Blocks(second.kernel.value[begin:end], once)))
     return pairs
 
 
-def _row(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """[1, D] times [D, N] by one thread; the operation's name is for operands it is not told of."""
-    return tf.raw_ops.SparseMatMul(a=x, b=kernel)
+def product(a: tf.Tensor, b: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
+    """A batch of products, as `tf.matmul`, by another operation than the CPU library's."""
+    return tf.raw_ops.BatchMatMulV3(x=a, y=b, Tout=a.dtype, adj_y=transpose_b)
 
 
 def kernels(x: tf.Tensor) -> tuple[Callable[..., tf.Tensor], Callable[[tf.Tensor], tf.Tensor]]:
@@ -93,8 +96,5 @@ def kernels(x: tf.Tensor) -> tuple[Callable[..., tf.Tensor], Callable[[tf.Tensor
     """
     if x.shape[2] != 1 or x.dtype != tf.float32:
         return tf.matmul, tf.nn.softmax
-
-    def product(a: tf.Tensor, b: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
-        return tf.raw_ops.BatchMatMulV3(x=a, y=b, Tout=a.dtype, adj_y=transpose_b)
 
     return product, lambda scores: tf.exp(tf.nn.log_softmax(scores))

@@ -5,10 +5,10 @@
 The U-Net is that of `benchmarks.generative_step`: a million parameters at 32 pixels, float32,
 random weights, linear schedule, eta 0, predicted data cut off. Ours is the exported SavedModel,
 loaded session style as TensorFlow Serving does, asked with seeds; its PNG files are part of its
-time, and every row is made by itself, so that it is the same alone and in company (decision
-0025). diffusers has its U-Net, in both memory layouts of which the faster counts, and its
-scheduler, whose pictures are a batch; they end as bytes of colours too. The floor is the U-Net's
-convolutions and matrix products for the whole batch, by the faster of PyTorch and TensorFlow.
+time, and a row has the same bits alone and in company (decision 0032). diffusers has its U-Net, in
+both memory layouts of which the faster counts, and its scheduler, whose pictures are a batch; they
+end as bytes of colours too. The floor is the U-Net's convolutions and matrix products for the whole
+batch, by the faster of PyTorch and TensorFlow.
 """
 
 import dataclasses

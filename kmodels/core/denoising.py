@@ -1,7 +1,7 @@
 """The endpoints of a network that makes pictures, or rows of numbers, out of noise.
 
-Every row has its own seed, steps and options, and is made by itself, so that its picture is the
-same to the bit alone and in a batch. Shapes: B batch, S side, C channels, N numbers of a row.
+Every row has its own seed, steps and options, and its picture is the same to the bit alone and in
+a batch (decision 0032). Shapes: B batch, S side, C channels, N numbers of a row.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ Options = Mapping[str, tf.Tensor]
 NO_LABEL = -1
 USUAL = 50  # steps of a sampler where a caller asks for no number
 NAMED = 20  # classes that a refusal lists
+PLACES = 2**14  # of pictures that are made at once: 16 of 32 pixels, one of 128 or more
 
 
 class Denoiser(Protocol):
@@ -222,7 +223,8 @@ def _answer(codec: Codec, made: Any, *values: tf.Tensor) -> dict[str, tf.Tensor]
         seen = rows.one_by_one(made, values, (len(codec.names),))
         return {"features": codec.unsee(seen)}
     shape = codec.size, codec.size, codec.channels
-    return drawing.answer(codec, rows.one_by_one(made, values, shape))
+    most = max(1, PLACES // codec.size**2)
+    return drawing.answer(codec, rows.in_groups(made, values, shape, most=most))
 
 
 def _decoded(codec: images.Images, contents: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:

@@ -126,3 +126,33 @@ def one_by_one(
         return function(*[value[None] for value in row])[0]
 
     return tf.map_fn(one, tuple(values), fn_output_signature=tf.TensorSpec(shape, tf.float32))
+
+
+def in_groups(
+    function: Callable[..., tf.Tensor],
+    values: Sequence[tf.Tensor],
+    shape: Sequence[int],
+    *,
+    most: int,
+) -> tf.Tensor:
+    """What a function makes of the rows, at most so many at once, float32 [B, *shape].
+
+    Args:
+        function: Takes a slice [G, ...] of each of the values, gives float32 [G, *shape].
+        values: [B, ...] each.
+        most: G, but for the last group.
+    """
+    count = tf.shape(values[0])[0]
+    groups = -(-count // most)
+
+    @tf.autograph.experimental.do_not_convert
+    def add(group: tf.Tensor, made: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        begin = group * most
+        answer = function(*[value[begin : begin + most] for value in values])
+        return group + 1, tf.concat([made, answer], 0)
+
+    begun = tf.constant(0), tf.zeros([0, *shape])
+    invariants = tf.TensorShape([]), tf.TensorShape([None, *shape])
+    loop = tf.while_loop(lambda group, _: group < groups, add, begun, shape_invariants=invariants)
+    made: tf.Tensor = loop[1]
+    return made

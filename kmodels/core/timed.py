@@ -1,5 +1,7 @@
 """How a network that tells noise is told the time, and a class where it knows some.
 
+What it is told of a row has the same bits in every batch (decision 0032).
+
 Shapes: B batch, E of what it is told.
 """
 
@@ -12,20 +14,32 @@ from keras import ops
 
 from kmodels.core.denoising import NO_LABEL
 
+VECTOR = 16  # numbers that a processor's widest instruction takes; those left over go another way
+
 
 class Sinusoid(keras.layers.Layer):
     """Times [B] to their sines, then cosines, [B, width]; the slowest is 10,000 times slower."""
 
     def __init__(self, width: int, *, name: str) -> None:
         super().__init__(name=name)
-        half = width // 2
-        rates = np.exp(-math.log(10_000) * np.arange(half) / (half - 1))
-        self.rates = rates.astype(np.float32)
+        self.half = width // 2
+        rates = np.exp(-math.log(10_000) * np.arange(self.half) / (self.half - 1))
+        self.rates = np.pad(rates, (0, -self.half % VECTOR)).astype(np.float32)
 
     def call(self, times: tf.Tensor) -> tf.Tensor:
         angles = ops.cast(times, "float32")[:, None] * self.rates
-        waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
-        return ops.cast(waves, self.compute_dtype)
+        waves = [wave(angles)[:, : self.half] for wave in (ops.sin, ops.cos)]
+        return ops.cast(ops.concatenate(waves, axis=-1), self.compute_dtype)
+
+
+class RowsDense(keras.layers.Dense):
+    """A linear layer for rows [B, E] that multiplies one row as it multiplies several.
+
+    The first row is asked twice, as by `rows.together`.
+    """
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        return super().call(ops.concatenate([x, x[:1]], axis=0), training=training)[:-1]
 
 
 def told(width: int, size: int, *, labels: int) -> tuple[list[tf.Tensor], tf.Tensor]:
@@ -37,8 +51,8 @@ def told(width: int, size: int, *, labels: int) -> tuple[list[tf.Tensor], tf.Ten
     """
     inputs = [keras.Input((), dtype="int32", name="times")]
     time = Sinusoid(width, name="sinusoid")(inputs[0])
-    time = keras.layers.Dense(size, activation="silu", name="time_1")(time)
-    time = keras.layers.Dense(size, name="time_2")(time)
+    time = RowsDense(size, activation="silu", name="time_1")(time)
+    time = RowsDense(size, name="time_2")(time)
     if labels:
         inputs.append(keras.Input((), dtype="int32", name="labels"))
         wide = keras.initializers.RandomNormal(stddev=1.0)

@@ -24,12 +24,23 @@ def norm(config: Any, name: str) -> GroupNormalization:
     return GroupNormalization(config.groups, epsilon=1e-6, name=name)
 
 
-def conv(channels: int, name: str, *, zero: bool = False, **options: Any) -> keras.layers.Conv2D:
+class Conv2D(keras.layers.Conv2D):
+    """Keras's; a picture of one channel gets another that is zero.
+
+    The CPU library reads a kernel of one channel otherwise where there is one row (decision 0032).
+    """
+
+    def convolution_op(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        if x.shape[-1] == 1:
+            x = tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, 1]])
+            kernel = tf.pad(kernel, [[0, 0], [0, 0], [0, 1], [0, 0]])
+        return super().convolution_op(x, kernel)
+
+
+def conv(channels: int, name: str, *, zero: bool = False, **options: Any) -> Conv2D:
     """3 x 3, sides kept; Glorot's uniform, which is the paper's initialisation, or zero."""
     start = "zeros" if zero else "glorot_uniform"
-    return keras.layers.Conv2D(
-        channels, 3, padding="same", kernel_initializer=start, name=name, **options
-    )
+    return Conv2D(channels, 3, padding="same", kernel_initializer=start, name=name, **options)
 
 
 def linear(channels: int, name: str, *, zero: bool = False, **options: Any) -> keras.layers.Dense:
@@ -56,7 +67,7 @@ class ResBlock(keras.layers.Layer):
         super().__init__(name=name)
         self.norm_1, self.norm_2 = norm(config, "norm_1"), norm(config, "norm_2")
         self.conv_1, self.conv_2 = layer(channels, "conv_1"), layer(channels, "conv_2", zero=True)
-        self.time = keras.layers.Dense(channels, name="time")
+        self.time = timed.RowsDense(channels, name="time")
         self.skip = keras.layers.Dense(channels, name="skip")  # a 1 x 1 convolution
         self.dropout = keras.layers.Dropout(config.dropout)
         self.channels = channels

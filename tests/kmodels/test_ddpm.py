@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from kmodels import ddpm
+from kmodels.core import denoising, rows
 from kmodels.core.codecs import images
 from tests.kmodels.parity import ddpm as parity
 from training import recipes
@@ -123,6 +124,32 @@ def test_a_rows_numbers_are_its_own_before_they_are_colours(made):
     together = call(slice(None))
     for row in range(4):
         np.testing.assert_array_equal(call(slice(row, row + 1))[0], together[row])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_network_says_of_a_row_what_it_says_of_it_in_any_company(channels, lively):
+    """As wide as the paper's: products of one row of 512 numbers are added in another order."""
+    config = ddpm.Config(size=8, channels=channels, multipliers=(1,), blocks=1, attention=(8,))
+    network = lively(ddpm.build(config), stddev=0.05).network
+    seen = tf.function(lambda x, times: network([x, times]), autograph=False, reduce_retracing=True)
+    x, times = rows.normal(tf.range(6, dtype=tf.int64), config.shape), 100 * tf.range(6)
+    whole = seen(x, times)
+    for count in (1, 2, 3, 5):
+        for begin in range(6 - count):
+            part = slice(begin, begin + count)
+            np.testing.assert_array_equal(seen(x[part], times[part]), whole[part])
+
+
+def test_a_row_is_the_same_in_any_group(made, monkeypatch):
+    monkeypatch.setattr(denoising, "PLACES", 3 * 8**2)
+    endpoint = ddpm.endpoints(*made)["sample"]
+    options = {
+        name: tf.constant(value, endpoint.inputs[name].dtype) for name, value in MIXED.items()
+    }
+    whole = endpoint.function(**options)["image"]
+    monkeypatch.undo()
+    endpoint = ddpm.endpoints(*made)["sample"]
+    np.testing.assert_array_equal(endpoint.function(**options)["image"], whole)
 
 
 def test_eta_0_has_no_chance_but_the_seed_and_options_matter(ask):

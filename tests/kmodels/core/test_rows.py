@@ -84,3 +84,18 @@ def test_a_row_alone_is_multiplied_as_in_company():
             np.testing.assert_array_equal(value, whole[name][row : row + 1])
     np.testing.assert_allclose(whole["made"], given @ matrix, rtol=1e-4, atol=1e-3)
     assert answer(given[:0])["twice"].shape == (0, 700)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_groups_have_at_most_so_many_rows_and_leave_none_out(count):
+    sizes = []
+
+    def function(a, b):
+        sizes.append(tf.shape(a)[0])
+        return tf.cast(a[:, None], tf.float32) * b + tf.cast(sizes[-1] * 100, tf.float32)
+
+    a, b = tf.range(count), tf.ones([count, 2])
+    given = rows.in_groups(function, (a, b), (2,), most=3).numpy()
+    assert [int(size) for size in sizes] == [3] * (count // 3) + [count % 3] * (count % 3 > 0)
+    assert given[:, 0].tolist() == [i + 100 * min(3, count - i // 3 * 3) for i in range(count)]
+    assert given.shape == (count, 2)

@@ -34,7 +34,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from kmodels.core import checks, denoising, diffusion, rows, timed, unet
+from kmodels.core import activations, checks, denoising, diffusion, rows, timed, unet
 from kmodels.core.codecs.features import Features
 from kmodels.core.codecs.images import Images
 from kmodels.core.denoising import NO_LABEL
@@ -197,7 +197,7 @@ def linear_network(config: Config) -> keras.Model:
     x = unet.linear(config.width, "first")(seen[:, None, None])
     for i in range(config.blocks):
         x = unet.ResBlock(config, config.width, layer=unet.linear, name=f"block_{i}")(x, time)
-    x = ops.silu(unet.norm(config, "norm")(x))
+    x = activations.silu(unet.norm(config, "norm")(x))
     noise = unet.linear(points.shape[1], "noise", zero=True, dtype="float32")(x)
     return keras.Model([points, *inputs], noise[:, 0, 0], name="linear_network")
 

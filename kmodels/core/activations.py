@@ -1,4 +1,4 @@
-"""The activation whose exact form and slope share most of their work."""
+"""Activations in the operations that are fastest for what they are asked here."""
 
 import math
 from collections.abc import Callable
@@ -17,6 +17,16 @@ def gelu(x: tf.Tensor, *, approximate: bool) -> tf.Tensor:
     if approximate:
         return ops.gelu(x, approximate=True)
     return tf.cast(_exact(tf.cast(x, tf.float32)), x.dtype)
+
+
+def silu(x: tf.Tensor) -> tf.Tensor:
+    """x times its logistic function (Hendrycks & Gimpel 2016, section 4), any shape.
+
+    As h + h tanh(h) with h = x / 2. What the CPU library has for the product takes longer for maps
+    of one row: it wakes threads for some thousand numbers.
+    """
+    half = 0.5 * x
+    return half + half * ops.tanh(half)
 
 
 @tf.custom_gradient

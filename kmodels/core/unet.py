@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kmodels.core import timed
+from kmodels.core import activations, timed
 from kmodels.core.normalisation import GroupNormalization
 
 
@@ -85,9 +85,9 @@ class ResBlock(keras.layers.Layer):
             self.skip.build(x_shape)
 
     def call(self, x: tf.Tensor, time: tf.Tensor, training: bool = False) -> tf.Tensor:
-        y = self.conv_1(ops.silu(self.norm_1(x)))
-        y = y + self.time(ops.silu(time))[:, None, None]
-        y = self.conv_2(self.dropout(ops.silu(self.norm_2(y)), training=training))
+        y = self.conv_1(activations.silu(self.norm_1(x)))
+        y = y + self.time(activations.silu(time))[:, None, None]
+        y = self.conv_2(self.dropout(activations.silu(self.norm_2(y)), training=training))
         return (self.skip(x) if self.widens else x) + y
 
 
@@ -147,7 +147,7 @@ def unet(config: Any) -> keras.Model:
         if level > 0:
             x = keras.layers.UpSampling2D(name=f"twice_{level}")(x)  # nearest
             x = conv(x.shape[-1], f"double_{level}")(x)
-    x = ops.silu(norm(config, "norm")(x))
+    x = activations.silu(norm(config, "norm")(x))
     noise = conv(config.channels, "noise", zero=True, dtype="float32")(x)
     return keras.Model([pictures, *inputs], noise, name="unet")
 

@@ -1,7 +1,9 @@
 """What a run says of its speed and memory."""
 
 import io
+import itertools
 import json
+import types
 
 import pytest
 import rich.console
@@ -16,10 +18,19 @@ def test_the_peak_is_that_of_a_machine(precision):
     assert 1e9 < speed.peak(precision) < 1e16
 
 
-def test_the_peak_is_that_of_all_cores_also_where_each_has_its_own_program(monkeypatch):
-    whole = speed.peak("float32")
-    monkeypatch.setattr(step, "threads", lambda: 1)
-    assert 0.4 * whole < speed.peak("float32") < 2.5 * whole
+@pytest.mark.parametrize(("threads", "products"), [(4, 1), (1, 4)])
+def test_the_peak_is_that_of_all_cores_also_where_each_has_its_own_program(
+    monkeypatch, threads, products
+):
+    """By a clock that moves a second at each look: as many operations as there are products."""
+    asked, plain, seconds = [], tf.matmul, itertools.count()
+    monkeypatch.setattr(tf, "matmul", lambda a, b: asked.append(a.shape[0]) or plain(a, b))
+    monkeypatch.setattr(speed, "time", types.SimpleNamespace(perf_counter=lambda: next(seconds)))
+    monkeypatch.setattr(step, "cores", lambda: 4)
+    monkeypatch.setattr(step, "threads", lambda: threads)
+    peak = speed.peak("float32")
+    assert asked.count(2048) == products
+    assert peak == products * 2 * 2048**3
 
 
 def test_memory_is_that_of_this_process():

@@ -20,7 +20,7 @@ def gelu(x: tf.Tensor, *, approximate: bool) -> tf.Tensor:
 
 
 def silu(x: tf.Tensor) -> tf.Tensor:
-    """x times its logistic function (Hendrycks & Gimpel 2016, section 4), any shape.
+    """x times its logistic function (Hendrycks & Gimpel 2016, section 2), any shape.
 
     As h + h tanh(h) with h = x / 2. What the CPU library has for the product takes longer for maps
     of one row: it wakes threads for some thousand numbers.

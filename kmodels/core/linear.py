@@ -1,8 +1,9 @@
-"""Linear maps laid out for answering, and kernels that leave the other cores alone.
+"""Linear maps laid out for answering, and other kernels than the CPU library's for one row.
 
-A CPU answers one row no faster than it reads the weights. Threads that share every product lose
-the time in which they wake each other, dozens of times a token; two chains of operations that
-meet twice a layer, each on a thread of its own, do not (decision 0022).
+A CPU answers few rows no faster than it reads the weights: it is given them in the order in which
+it reads (decision 0029). Threads that share every operation lose the time in which they wake each
+other, dozens of times a token; two chains of operations that meet twice a layer lose less (decision
+0022).
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import keras
 import tensorflow as tf
 
 COLUMNS = 64  # of a block at most
-NARROWEST = 16
+NARROWEST = 16  # a block that would have fewer is the whole kernel
 
 
 class Blocks(tf.Module):
@@ -39,13 +40,10 @@ class Blocks(tf.Module):
         """[..., D] -> [..., N]."""
         count, depth, columns = self.blocks.shape
         rows = x if x.shape.rank == 2 else tf.reshape(x, [-1, depth])
-        blocks = tf.convert_to_tensor(self.blocks)
         if rows.shape[0] == 1:  # as the graph knows
-            y = product(rows[None], blocks)  # [N / C, 1, C]
-            y = tf.reshape(y, [1, count * columns])
+            y = tf.reshape(product(rows[None], self.blocks), [1, count * columns])
         else:
-            parts = tf.unstack(tf.matmul(rows[None], blocks))
-            y = tf.concat(parts, 1) if count > 1 else parts[0]
+            y = tf.concat(tf.unstack(tf.matmul(rows[None], self.blocks)), 1)
         if x.shape.rank > 2:
             y = tf.reshape(y, tf.concat([tf.shape(x)[:-1], [count * columns]], 0))
             y = tf.ensure_shape(y, [*x.shape[:-1], count * columns])

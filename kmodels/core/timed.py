@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from kmodels.core import activations, rows
 from kmodels.core.denoising import NO_LABEL
 
 VECTOR = 16  # numbers that a processor's widest instruction takes; those left over go another way
@@ -33,13 +34,11 @@ class Sinusoid(keras.layers.Layer):
 
 
 class RowsDense(keras.layers.Dense):
-    """A linear layer for rows [B, E] that multiplies one row as it multiplies several.
-
-    The first row is asked twice, as by `rows.together`.
-    """
+    """A linear layer for rows [B, E] that multiplies one row as it multiplies several."""
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        return super().call(ops.concatenate([x, x[:1]], axis=0), training=training)[:-1]
+        made: tf.Tensor = rows.together(super().call, x)
+        return made
 
 
 def told(width: int, size: int, *, labels: int) -> tuple[list[tf.Tensor], tf.Tensor]:
@@ -51,7 +50,7 @@ def told(width: int, size: int, *, labels: int) -> tuple[list[tf.Tensor], tf.Ten
     """
     inputs = [keras.Input((), dtype="int32", name="times")]
     time = Sinusoid(width, name="sinusoid")(inputs[0])
-    time = RowsDense(size, activation="silu", name="time_1")(time)
+    time = RowsDense(size, activation=activations.silu, name="time_1")(time)
     time = RowsDense(size, name="time_2")(time)
     if labels:
         inputs.append(keras.Input((), dtype="int32", name="labels"))

@@ -25,7 +25,7 @@ def test_blocks_give_what_the_kernel_gives(shape, width):
 @pytest.mark.parametrize(
     ("width", "columns"), [(64, 64), (389, 389), (768, 64), (1000, 50), (1600, 64), (1046, 1046)]
 )
-def test_blocks_have_at_most_64_columns(width, columns):
+def test_blocks_have_at_most_64_columns_or_are_one(width, columns):
     blocks = linear.Blocks(tf.zeros((2, width)), None).blocks
     assert blocks.shape == (width // columns, 2, columns)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from serving.server import prediction
+from serving.server import classification, prediction
+from serving.server.classification import Task
 from serving.server.errors import Code, ServingError, invalid_argument, servable_not_found
 from serving.server.repository import Repository, VersionStatus
 from serving.server.saved_model import LoadedModel
@@ -33,11 +34,36 @@ class Prediction:
     signature: str
 
 
-class Engine:
-    """Answers requests about the models of its repositories; safe to call from many threads."""
+@dataclass(frozen=True, kw_only=True)
+class Classification:
+    """Labels (`bytes`) and float32 scores, each [batch, n] or None where the model gives none."""
 
-    def __init__(self, repositories: Mapping[str, Repository[LoadedModel]]) -> None:
+    classes: Array | None
+    scores: Array | None
+    version: int
+    signature: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression:
+    """One float32 for each example, [batch], and what computed it."""
+
+    values: Array
+    version: int
+    signature: str
+
+
+class Engine:
+    """Answers requests about the models of its repositories; safe to call from many threads.
+
+    `check_methods` makes Classify and Regress refuse signatures that are stored as others.
+    """
+
+    def __init__(
+        self, repositories: Mapping[str, Repository[LoadedModel]], *, check_methods: bool = False
+    ) -> None:
         self._repositories = repositories
+        self._check_methods = check_methods
 
     def predict(
         self,
@@ -53,8 +79,7 @@ class Engine:
         Raises:
             ServingError: with TF Serving's code and text for every way this can fail.
         """
-        if timeout_seconds is not None and timeout_seconds <= 0:
-            raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the model ran.")
+        _check_deadline(timeout_seconds)
         signature = signature or prediction.DEFAULT_SIGNATURE
         with self._lease(choice) as (version, model):
             outputs = prediction.predict(
@@ -65,6 +90,83 @@ class Engine:
                 timeout_seconds=timeout_seconds,
             )
         return Prediction(outputs=outputs, version=version, signature=signature)
+
+    def classify(
+        self,
+        choice: ModelChoice,
+        examples: Sequence[bytes],
+        *,
+        signature: str = "",
+        timeout_seconds: float | None = None,
+    ) -> Classification:
+        """The classes of each serialized tf.Example, by `signature` of the chosen version.
+
+        Raises:
+            ServingError: with TF Serving's code and text for every way this can fail.
+        """
+        _check_deadline(timeout_seconds)
+        with self._lease(choice) as (version, model):
+            found = classification.classify(
+                model,
+                signature,
+                examples,
+                timeout_seconds=timeout_seconds,
+                check_method=self._check_methods,
+            )
+        return _classification(found, version, signature)
+
+    def regress(
+        self,
+        choice: ModelChoice,
+        examples: Sequence[bytes],
+        *,
+        signature: str = "",
+        timeout_seconds: float | None = None,
+    ) -> Regression:
+        """The value of each serialized tf.Example, by `signature` of the chosen version.
+
+        Raises:
+            ServingError: with TF Serving's code and text for every way this can fail.
+        """
+        _check_deadline(timeout_seconds)
+        with self._lease(choice) as (version, model):
+            found = classification.regress(
+                model,
+                signature,
+                examples,
+                timeout_seconds=timeout_seconds,
+                check_method=self._check_methods,
+            )
+        return _regression(found, version, signature)
+
+    def multi_inference(
+        self,
+        choice: ModelChoice,
+        tasks: Sequence[Task],
+        examples: Sequence[bytes],
+        *,
+        timeout_seconds: float | None = None,
+    ) -> list[Classification | Regression]:
+        """Several signatures of the chosen version on the same serialized tf.Examples.
+
+        Raises:
+            ServingError: with TF Serving's code and text for every way this can fail.
+        """
+        _check_deadline(timeout_seconds)
+        with self._lease(choice) as (version, model):
+            results = classification.multi_inference(
+                model,
+                tasks,
+                examples,
+                timeout_seconds=timeout_seconds,
+                check_method=self._check_methods,
+            )
+        return [
+            _classification(result, version, task.signature)
+            if isinstance(result, classification.Classes)
+            else _regression(result, version, task.signature)
+            for task, result in zip(tasks, results, strict=True)
+        ]
 
     def signatures(self, choice: ModelChoice) -> tuple[int, Mapping[str, Any]]:
         """The chosen version's number and its SignatureDefs by name.
@@ -101,3 +203,23 @@ class Engine:
         if repository is None:
             raise servable_not_found(choice.name, choice.version)
         return repository.lease(choice.version)
+
+
+def _check_deadline(timeout_seconds: float | None) -> None:
+    if timeout_seconds is not None and timeout_seconds <= 0:
+        raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline exceeded before the model ran.")
+
+
+def _classification(found: classification.Classes, version: int, signature: str) -> Classification:
+    return Classification(
+        classes=found.classes,
+        scores=found.scores,
+        version=version,
+        signature=signature or prediction.DEFAULT_SIGNATURE,
+    )
+
+
+def _regression(found: classification.Values, version: int, signature: str) -> Regression:
+    return Regression(
+        values=found.values, version=version, signature=signature or prediction.DEFAULT_SIGNATURE
+    )

@@ -7,15 +7,19 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 from serving.server import tensors
-from serving.server.engine import Engine, ModelChoice
+from serving.server.classification import Task, examples_in
+from serving.server.engine import Classification, Engine, ModelChoice, Regression
 from serving.server.errors import Code, ServingError, invalid_argument
 from serving.server.prediction import ProtoInputs
 
@@ -74,6 +78,40 @@ def _choice(request: Any) -> ModelChoice:
     )
 
 
+def _write_spec(choice: ModelChoice, answer: Any, spec: Any) -> None:
+    """What was resolved: name, signature and version, never the label."""
+    spec.name = choice.name
+    spec.signature_name = answer.signature
+    spec.version.value = answer.version
+
+
+def _write_classes(answer: Classification, result: Any) -> None:
+    """One list of (label, score) for each example; a part that the model lacks stays empty."""
+    result.SetInParent()
+    present = [array for array in (answer.classes, answer.scores) if array is not None]
+    for row in range(present[0].shape[0]):
+        classes = result.classifications.add().classes
+        for column in range(present[0].shape[1]):
+            entry = classes.add()
+            if answer.classes is not None:
+                entry.label = _text(answer.classes[row, column])
+            if answer.scores is not None:
+                entry.score = answer.scores[row, column]
+
+
+def _text(label: bytes) -> str:
+    try:
+        return label.decode()
+    except UnicodeDecodeError as error:
+        raise invalid_argument(f"classes hold {label!r}, which is not UTF-8 text") from error
+
+
+def _write_values(answer: Regression, result: Any) -> None:
+    result.SetInParent()
+    for value in answer.values.tolist():
+        result.regressions.add(value=value)
+
+
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     """tensorflow.serving.PredictionService; the method names are the protocol's."""
 
@@ -84,17 +122,16 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         return _answer(context, lambda: self._predict(request, context.time_remaining()))
 
     def _predict(self, request: Any, timeout_seconds: float | None) -> Any:
+        choice = _choice(request)
         answer = self._engine.predict(
-            _choice(request),
+            choice,
             ProtoInputs(request.inputs),
             signature=request.model_spec.signature_name,
             output_filter=request.output_filter,
             timeout_seconds=timeout_seconds,
         )
         reply = predict_pb2.PredictResponse()
-        reply.model_spec.name = request.model_spec.name
-        reply.model_spec.signature_name = answer.signature
-        reply.model_spec.version.value = answer.version
+        _write_spec(choice, answer, reply.model_spec)
         for name, array in answer.outputs.items():
             try:
                 tensors.encode(array, reply.outputs[name])
@@ -125,13 +162,66 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         return reply
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
-        _unimplemented(context, "PredictionService.Classify")
+        return _answer(context, lambda: self._classify(request, context.time_remaining()))
+
+    def _classify(self, request: Any, timeout_seconds: float | None) -> Any:
+        choice = _choice(request)
+        answer = self._engine.classify(
+            choice,
+            examples_in(request.input),
+            signature=request.model_spec.signature_name,
+            timeout_seconds=timeout_seconds,
+        )
+        reply = classification_pb2.ClassificationResponse()
+        _write_spec(choice, answer, reply.model_spec)
+        _write_classes(answer, reply.result)
+        return reply
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
-        _unimplemented(context, "PredictionService.Regress")
+        return _answer(context, lambda: self._regress(request, context.time_remaining()))
+
+    def _regress(self, request: Any, timeout_seconds: float | None) -> Any:
+        choice = _choice(request)
+        answer = self._engine.regress(
+            choice,
+            examples_in(request.input),
+            signature=request.model_spec.signature_name,
+            timeout_seconds=timeout_seconds,
+        )
+        reply = regression_pb2.RegressionResponse()
+        _write_spec(choice, answer, reply.model_spec)
+        _write_values(answer, reply.result)
+        return reply
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
-        _unimplemented(context, "PredictionService.MultiInference")
+        return _answer(context, lambda: self._multi_inference(request, context.time_remaining()))
+
+    def _multi_inference(self, request: Any, timeout_seconds: float | None) -> Any:
+        if not request.tasks:
+            raise invalid_argument("Missing ModelSpec")
+        choice = _choice(request.tasks[0])  # the first task chooses the version for all
+        answers = self._engine.multi_inference(
+            choice,
+            [
+                Task(
+                    model=task.model_spec.name,
+                    method=task.method_name,
+                    signature=task.model_spec.signature_name,
+                )
+                for task in request.tasks
+            ],
+            examples_in(request.input),
+            timeout_seconds=timeout_seconds,
+        )
+        reply = inference_pb2.MultiInferenceResponse()
+        for answer in answers:
+            result = reply.results.add()
+            _write_spec(choice, answer, result.model_spec)
+            if isinstance(answer, Classification):
+                _write_classes(answer, result.classification_result)
+            else:
+                _write_values(answer, result.regression_result)
+        return reply
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import grpc
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
+    from serving.server.batching import Batching
     from serving.server.model_config import ModelConfig
     from serving.server.models import Models
     from serving.server.saved_model import LoadedModel
@@ -173,10 +174,15 @@ def _model_configs(config: ServerConfig) -> "list[ModelConfig]":
 def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
     from serving.server import saved_model, warmup
 
-    session_config = _session_config(config)
+    session_config, batching_of = _session_config(config), _batching(config)
 
     def load(name: str, path: Path) -> "LoadedModel":
-        model = saved_model.load(path, tags=config.saved_model_tags, session_config=session_config)
+        model = saved_model.load(
+            path,
+            tags=config.saved_model_tags,
+            session_config=session_config,
+            batching=batching_of(path),
+        )
         if config.enable_model_warmup:
             iterations = max(1, config.num_request_iterations_for_warmup)
             try:
@@ -189,6 +195,25 @@ def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
         return model
 
     return load
+
+
+def _batching(config: ServerConfig) -> "Callable[[Path], Batching | None]":
+    """How the requests of the version in a folder are put together, where they are."""
+    from serving.server import batching_parameters
+    from serving.server.batching import Batching, Scheduler
+
+    if not config.enable_batching:
+        return lambda path: None
+    common = batching_parameters.read(config.batching_parameters_file)
+    scheduler = Scheduler(common.num_batch_threads)
+
+    def of_version(path: Path) -> Batching:
+        own = path / batching_parameters.OF_VERSION
+        has_own = config.enable_per_model_batching_parameters and own.is_file()
+        parameters = batching_parameters.read(own) if has_own else common
+        return Batching(scheduler=scheduler, parameters=parameters)
+
+    return of_version
 
 
 def _session_config(config: ServerConfig) -> "ConfigProto":

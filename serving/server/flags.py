@@ -36,6 +36,9 @@ class ServerConfig:
     enable_model_warmup: bool
     num_request_iterations_for_warmup: int
     saved_model_tags: tuple[str, ...]
+    enable_batching: bool
+    batching_parameters_file: Path | None
+    enable_per_model_batching_parameters: bool
     tensorflow_session_config_file: Path | None
     tensorflow_session_parallelism: int
     tensorflow_intra_op_parallelism: int
@@ -96,6 +99,8 @@ def _check(config: ServerConfig, parser: _Parser) -> None:
         )
     if not config.model_name:
         parser.error("--model_name must not be empty")
+    if config.batching_parameters_file is not None and not config.enable_batching:
+        parser.error("--batching_parameters_file is given without --enable_batching")
     threads = (
         config.tensorflow_session_parallelism,
         config.tensorflow_intra_op_parallelism,
@@ -175,6 +180,12 @@ def _flags() -> list[_Flag]:
         ("num_request_iterations_for_warmup", count, 0, "N",
          "how often each of these is replayed; 0: once"),
         ("saved_model_tags", _tags, ("serve",), "TAG,TAG", "which graph of the SavedModel to load"),
+        ("enable_batching", switch, False, "BOOL",
+         "requests that come while others run wait for each other and share a run"),
+        ("batching_parameters_file", _path, None, "FILE",
+         "text BatchingParameters; what it leaves out is as TF Serving has it"),
+        ("enable_per_model_batching_parameters", switch, False, "BOOL",
+         "a batching_params.pbtxt in the folder of a version is for that version"),
         ("tensorflow_session_config_file", _path, None, "FILE", "text tensorflow.ConfigProto"),
         ("tensorflow_session_parallelism", count, 0, "N",
          "threads inside and between operations; 0: as TensorFlow thinks best"),

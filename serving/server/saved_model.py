@@ -11,7 +11,7 @@ import gc
 import glob
 import importlib.util
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.framework import op_def_registry
 
+from serving.server.batching import Batching
 from serving.server.errors import Code, ServingError
 
 Array = np.ndarray[Any, Any]
@@ -41,6 +42,7 @@ class LoadedModel:
 
     signatures: Mapping[str, Any]
     _session: Any
+    batching: Batching | None = None
     _ends: dict[str, Any] = field(default_factory=dict)  # tensor name -> the session's handle
 
     def run(
@@ -49,14 +51,35 @@ class LoadedModel:
         fetches: Sequence[Any],
         *,
         timeout_seconds: float | None = None,
+        constant: Collection[str] = (),
     ) -> list[Array]:
         """Evaluate the TensorInfos `fetches` with the tensors named in `feeds` replaced.
 
-        Strings are object arrays of `bytes`. Without a timeout the call may last for ever.
+        Strings are object arrays of `bytes`. Without a timeout the call may last for ever. Where
+        there is batching, the call waits for others and shares a run with them.
+
+        Args:
+            constant: Feeds that are the same whenever they are named here, such as defaults; no
+                rows of a batch.
 
         Raises:
             ServingError: with TensorFlow's own code and message when the graph refuses.
         """
+        rows = {name: value for name, value in feeds.items() if name not in constant}
+        if self.batching is None or not rows:
+            return self._run(feeds, fetches, timeout_seconds)
+        rest = {name: feeds[name] for name in constant}
+        return self.batching.scheduler.submit(
+            (id(self), tuple(info.name for info in fetches), frozenset(constant)),
+            lambda batch, seconds: self._run({**batch, **rest}, fetches, seconds),
+            rows,
+            self.batching.parameters,
+            timeout_seconds=timeout_seconds,
+        )
+
+    def _run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[Any], timeout_seconds: float | None
+    ) -> list[Array]:
         options = None
         if timeout_seconds is not None:
             milliseconds = max(1, int(timeout_seconds * 1000))
@@ -120,7 +143,11 @@ def find_devices() -> None:
 
 
 def load(
-    path: Path, *, tags: Sequence[str] = ("serve",), session_config: Any = None
+    path: Path,
+    *,
+    tags: Sequence[str] = ("serve",),
+    session_config: Any = None,
+    batching: Batching | None = None,
 ) -> LoadedModel:
     """Read the SavedModel in the folder `path` and restore its variables.
 
@@ -142,7 +169,7 @@ def load(
     except Exception as error:  # a damaged file can fail anywhere inside TensorFlow's loader
         session.close()
         raise ServingError(Code.INTERNAL, f"cannot load {path}: {error}") from error
-    return LoadedModel(dict(meta_graph.signature_def), session)
+    return LoadedModel(dict(meta_graph.signature_def), session, batching)
 
 
 def _register_operations(graph_file: Path) -> None:

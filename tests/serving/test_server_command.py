@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -123,6 +124,28 @@ def signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def test_callers_share_runs_where_the_server_is_told_so(start_server, tmp_path, version_folder):
+    base, common = tmp_path / "models", tmp_path / "batching.txt"
+    shutil.copytree(version_folder, base / "1")
+    common.write_text("max_batch_size { value: 3 } batch_timeout_micros { value: 1000000000 }")
+    (base / "1" / "batching_params.pbtxt").write_text("max_batch_size { value: 4 }")
+    socket_path = tmp_path / "s"
+    flags = (f"--model_base_path={base}", f"--grpc_socket_path={socket_path}", "--port=0")
+    batching = ("--model_name=zoo", "--enable_batching", f"--batching_parameters_file={common}")
+    server = start_server(*flags, *batching)
+    server.wait_for("^serving zoo version 1")
+    with Client(f"unix:{socket_path}") as client, ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(client.predict, "zoo", {"x": i}) for i in range(6)]  # two full batches
+        assert [a.result()["y"].tolist() for a in asked] == [[[2 + i / 2]] for i in range(6)]
+        with pytest.raises(InvalidArgument, match="Task size 4 is larger than .* batch size 3"):
+            client.predict("zoo", {"x": [[1.0]] * 4})
+    server.close()
+    server = start_server(*flags, *batching, "--enable_per_model_batching_parameters")
+    server.wait_for("^serving zoo version 1")
+    with Client(f"unix:{socket_path}") as client:
+        assert client.predict("zoo", {"x": [[1.0]] * 4})["y"].tolist() == [[2.5]] * 4
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_sentence(tmp_path, signals, capsys):

@@ -74,6 +74,7 @@ def test_unknown_flags_are_handed_back():
         ([BASE, "--saved_model_tags=,"], "at least one tag"),
         ([BASE, "--grpc_channel_arguments=a"], "'a' is not written name=value"),
         ([BASE, "--file_system_poll_wait_seconds=-2"], "'-2' is not a whole number from -1 up"),
+        ([BASE, "--batching_parameters_file=b"], "is given without --enable_batching"),
         (
             [
                 BASE,

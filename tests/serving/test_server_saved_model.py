@@ -1,12 +1,14 @@
 """A SavedModel run session-style."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.server import saved_model
+from serving.server import prediction, saved_model
+from serving.server.batching import Batching, Parameters, Scheduler
 from serving.server.errors import Code, ServingError
 
 
@@ -98,3 +100,30 @@ def test_unknown_operations_are_named(tmp_path, version_folder):
     (tmp_path / "saved_model.pb").write_bytes(content.replace(b"StringUpper", b"StringUqqer"))
     with pytest.raises(ServingError, match=r"operations not known .*: StringUqqer"):
         saved_model.load(tmp_path)
+
+
+def test_requests_in_company_get_what_they_get_alone(version_folder, model):
+    """Rows, strings, defaults, and a request that the graph refuses, all at once."""
+    scheduler = Scheduler(1)
+    parameters = Parameters(batch_timeout_micros=10**9, max_batch_size=8)
+    batching = Batching(scheduler=scheduler, parameters=parameters)
+    together = saved_model.load(version_folder, batching=batching)
+    asked = [
+        *(("serving_default", {"x": np.float32([[i]] * rows)}) for i, rows in ((1, 2), (2, 6))),
+        *(("upper", {"text": np.array([text] * 4, object)}) for text in (b"ab", b"c")),
+        *(("check", {"x": np.float32([x] * 4)}) for x in (3, -1)),
+        *(("defaulted", {"count": np.int32([i] * 4)}) for i in (5, 6)),
+    ]
+    with ThreadPoolExecutor(len(asked)) as pool:  # every batch is full, so none waits
+        answers = [pool.submit(prediction.predict, together, *words) for words in asked]
+    for words, answer in zip(asked, answers, strict=True):
+        try:
+            alone = prediction.predict(model, *words)
+        except ServingError as error:
+            assert isinstance(answer.exception(), ServingError)
+            assert answer.exception().code == error.code
+            continue
+        for name, value in alone.items():
+            np.testing.assert_array_equal(answer.result()[name], value)
+    together.close()
+    scheduler.close()

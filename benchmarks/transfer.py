@@ -70,23 +70,29 @@ def shared(flags: Flags, seed: int, steps: int) -> tuple[str, ...]:
     )
 
 
+def begun(flags: Flags, pretext: str, seed: int, *more: str) -> pathlib.Path:
+    """The run that learns without labels, by the words of a pretext and some more."""
+    folder = flags.runs_dir / "".join((pretext, *more, f"-{seed}"))
+    steps = HARDLY if pretext == "random" else flags.steps
+    size = f"--batch-size={flags.batch_size}"
+    runs.kept(folder, *PRETEXTS[pretext], *more, size, *shared(flags, seed, steps))
+    return folder
+
+
 def classified(flags: Flags, pretext: str, seed: int) -> Iterator[tuple[str, float]]:
     """Way and share, and per cent of the test pictures, of one network's features."""
     from training.data import cifar10
 
-    begun = flags.runs_dir / f"{pretext}-{seed}"
-    steps = HARDLY if pretext == "random" else flags.steps
-    size = f"--batch-size={flags.batch_size}"
-    runs.kept(begun, *PRETEXTS[pretext], size, *shared(flags, seed, steps))
+    folder = begun(flags, pretext, seed)
     source = cifar10.read(flags.data_dir)
-    known, asked = (features(begun, part) for part in (source.train, source.eval))
+    known, asked = (features(folder, part) for part in (source.train, source.eval))
     for share, count in STEPS.items():
         yield group("probe", share), 100 * probed(source, known, asked, share)
         entries = runs.kept(
             flags.runs_dir / f"{pretext}-{seed}-{share}",
             *CLASSIFIER,
             *shared(flags, seed, count),
-            *(f"--init-from={begun}", f"--label-share={share}"),
+            *(f"--init-from={folder}", f"--label-share={share}"),
             *("--batch-size=64", "--eval-batches=157"),
         )
         yield group("fine-tuned", share), 100 * (1 - last(entries))

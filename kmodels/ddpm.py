@@ -271,6 +271,7 @@ class DDPM(keras.Model):
         eta: tf.Tensor,
         labels: tf.Tensor,
         scale: tf.Tensor,
+        quadratic: tf.Tensor | None = None,
         hold: diffusion.Hold | None = None,
     ) -> tf.Tensor:
         """As `diffusion.sample` has it, pictures cut off at 1; labels and scale as `guided`."""
@@ -281,6 +282,7 @@ class DDPM(keras.Model):
             seeds=seeds,
             steps=steps,
             eta=eta,
+            quadratic=quadratic,
             clip=BOUND if self.config.inputs else 1.0,
             hold=hold,
         )

@@ -1,6 +1,6 @@
-"""Trains every paper at `tiny` for ten steps on one strategy, and keeps losses and weights.
+"""Trains papers at `tiny` for ten steps on one strategy, and keeps losses and weights.
 
-    python tests/replicas.py one|mirrored|multi_worker OUT.npz
+    python tests/replicas.py one|mirrored|multi_worker OUT.npz PAPER ...
 
 A process of its own, because TensorFlow's devices are fixed once it has touched them.
 """
@@ -76,7 +76,7 @@ def trained(name: str, chosen: Any, golden: Any, way: str, nudged: bool) -> dict
     return found
 
 
-def main(kind: str, out: str) -> None:
+def main(kind: str, out: str, *names: str) -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "golden")]
     from training import quiet
 
@@ -84,14 +84,13 @@ def main(kind: str, out: str) -> None:
     import generate as golden
     import numpy as np
 
-    from kmodels.core import zoo
     from training import strategy
 
     chosen = strategy.make(kind, replicas=2 if kind == "mirrored" else None)
     assert chosen.num_replicas_in_sync == (1 if kind == "one" else 2)
     arrays = {
         f"{name}|{way}|{key}": value
-        for name in zoo.names()
+        for name in names
         for way in WAYS[kind]
         for key, value in trained(
             name, chosen, golden, way, nudged=(kind, way) == ("one", "plain")

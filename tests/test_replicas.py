@@ -15,17 +15,25 @@ from kmodels.core import zoo
 from training import cluster
 
 HERE = pathlib.Path(__file__).parent
+NAMES = tuple(zoo.names())
+FEW = "dcgan", "forward_forward", "gpt", "resnet"  # every learner, and statistics of a batch
+REST = tuple(name for name in NAMES if name not in FEW)
+ALIKE = [  # workers are asked for few papers, and in the slow tier for the others
+    *((name, NAMES, kind, "parts") for kind in ("one", "mirrored") for name in NAMES),
+    *((name, FEW, "multi_worker", "plain") for name in FEW),
+    *(pytest.param(name, REST, "multi_worker", "plain", marks=pytest.mark.slow) for name in REST),
+]
 
 
-def ten_steps(kind: str) -> dict[str, np.ndarray]:
-    """Losses and weights of all papers on one strategy."""
-    arrays, said = _ten_steps(kind)
+def ten_steps(kind: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Losses and weights of papers on one strategy."""
+    arrays, said = _ten_steps(kind, names)
     assert arrays, said[-3000:]
     return arrays
 
 
 @functools.cache
-def _ten_steps(kind: str) -> tuple[dict[str, np.ndarray], str]:
+def _ten_steps(kind: str, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], str]:
     """What `tests/replicas.py` found, or nothing, and what it said; asked once, found or not."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "out.npz"
@@ -35,7 +43,7 @@ def _ten_steps(kind: str) -> tuple[dict[str, np.ndarray], str]:
             environments = [{"TF_CONFIG": json.dumps(cluster.task(workers, i))} for i in (0, 1)]
         running = [
             subprocess.Popen(
-                [sys.executable, str(HERE / "replicas.py"), kind, str(out)],
+                [sys.executable, str(HERE / "replicas.py"), kind, str(out), *names],
                 env={**os.environ, **environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -56,21 +64,16 @@ def _ten_steps(kind: str) -> tuple[dict[str, np.ndarray], str]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "way"),
-    [
-        ("one", "plain"),
-        ("one", "parts"),
-        ("mirrored", "parts"),
-        ("multi_worker", "plain"),
-    ],
+    ("name", "among", "kind", "way"),
+    ALIKE,
+    ids=lambda given: given if isinstance(given, str) else "",
 )
-@pytest.mark.parametrize("name", zoo.names())
-def test_ten_steps_are_the_same_on_any_replicas_in_parts_and_compiled(name, kind, way):
+def test_ten_steps_are_the_same_on_any_replicas_in_parts_and_compiled(name, among, kind, way):
     """To 1e-5, or where a paper makes more of rounding to ten times what it makes of a nudge.
 
     Clipping to a thousandth moves the weights elsewhere, so it is seen to be done.
     """
-    wanted, given = ten_steps("one"), ten_steps(kind)
+    wanted, given = ten_steps("one", NAMES), ten_steps(kind, among)
 
     def one(way, path):
         return wanted[f"{name}|{way}|{path}"]
@@ -86,7 +89,7 @@ def test_ten_steps_are_the_same_on_any_replicas_in_parts_and_compiled(name, kind
         np.testing.assert_allclose(value, one(same_as, path), atol=close, rtol=0, err_msg=path)
     moved = [one("plain", path) - one("clipped", path) for path in weights]
     assert max(np.abs(m).max() for m in moved) > 1e-4, "clipping makes a difference"
-    losses = given[f"{name}|{way}|losses"]
-    assert len(losses) == 10 and abs(losses[0] - one("plain", "losses")[0]) < 1e-5
+    plain, losses = one("plain", "losses"), given[f"{name}|{way}|losses"]
+    assert len(losses) == 10 and abs(losses[0] - plain[0]) < 1e-5 and plain[-1] < plain[0]
     if way == "plain" or not one("plain", "draws"):  # else a clipped step is lost in what is drawn
         assert losses[-1] < losses[0]

@@ -20,6 +20,7 @@ Options = Mapping[str, tf.Tensor]
 NO_LABEL = -1
 USUAL = 50  # steps of a sampler where a caller asks for no number
 NAMED = 20  # classes that a refusal lists
+SPACINGS = "uniform", "quadratic"  # of a sampler's times
 PLACES = 2**14  # of pictures that are made at once: 16 of 32 pixels, one of 128 or more
 
 
@@ -46,6 +47,7 @@ def inputs_of(model: Denoiser, *names: str) -> dict[str, tuple[tf.TensorSpec, An
     known: dict[str, tuple[tf.TensorSpec, Any]] = {
         "steps": (tf.TensorSpec([None], tf.int32), [steps]),
         "eta": (tf.TensorSpec([None], tf.float32), [0.0]),
+        "spacing": (tf.TensorSpec([None], tf.string), [SPACINGS[0]]),
         "label": (tf.TensorSpec([None], tf.string), [""]),
         "guidance_scale": (tf.TensorSpec([None], tf.float32), [1.0]),
     }
@@ -56,7 +58,7 @@ def inputs_of(model: Denoiser, *names: str) -> dict[str, tuple[tf.TensorSpec, An
 def asked(
     model: Denoiser, codec: Codec, batch: tf.Tensor, options: Options
 ) -> dict[str, tf.Tensor]:
-    """The options of each row, [B], checked: steps, eta, labels (numbers, or -1), scale.
+    """The options of each row, [B], checked: steps, eta, quadratic, labels (-1 is any), scale.
 
     Raises:
         tf.errors.InvalidArgumentError: one is out of its range; the message names the row.
@@ -65,10 +67,13 @@ def asked(
     given = {name: rows.spread(value, batch) for name, value in options.items()}
     ones = tf.ones(batch[None])
     steps, eta = given["steps"], given.get("eta", 0 * ones)
+    spacing = given.get("spacing", tf.fill(batch[None], SPACINGS[0]))
+    known = tf.reduce_any(tf.equal(spacing[:, None], tf.constant(SPACINGS)), 1)
     scale = given.get("guidance_scale", ones)
     checks = [
         *rows.check((steps >= 1) & (steps <= most), "steps", steps, f"lie in [1, {most}]"),
         *rows.check((eta >= 0) & (eta <= 1), "eta", eta, "lie in [0, 1]"),
+        *rows.check(known, "spacing", _quoted(spacing), f"be one of {', '.join(SPACINGS)}"),
         *rows.check(
             (scale >= 0) & tf.math.is_finite(scale),
             *("guidance_scale", scale, "be at least 0 and finite (1 is off)"),
@@ -79,10 +84,16 @@ def asked(
         labels, found = _numbers(codec, given["label"])
         names = ", ".join(codec.labels[:NAMED]) + (", ..." if len(codec.labels) > NAMED else "")
         words = f"be one of {names}, or empty for any"
-        checks += rows.check(found, "label", tf.strings.join(["'", given["label"], "'"]), words)
+        checks += rows.check(found, "label", _quoted(given["label"]), words)
+    quadratic = tf.equal(spacing, SPACINGS[1])
     with tf.control_dependencies(checks):
-        values = {"steps": steps, "eta": eta, "labels": labels, "scale": scale}
+        values = {"steps": steps, "eta": eta, "quadratic": quadratic}
+        values |= {"labels": labels, "scale": scale}
         return {name: tf.identity(value) for name, value in values.items()}
+
+
+def _quoted(text: tf.Tensor) -> tf.Tensor:
+    return tf.strings.join(["'", text, "'"])
 
 
 def _numbers(codec: Codec, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -137,7 +148,7 @@ def _sample(model: Denoiser, codec: Codec) -> Endpoint:
     return _endpoint(
         sample,
         {"seed": tf.TensorSpec([None], tf.int64)},
-        inputs_of(model, "steps", "eta"),
+        inputs_of(model, "steps", "eta", "spacing"),
         **{"seed": [1, 2], "steps": [most, most - 1], "eta": [0.0, 1.0], **_told(model, codec)},
     )
 
@@ -171,7 +182,7 @@ def _interpolate(model: Denoiser, codec: images.Images) -> Endpoint:
             "other_seed": tf.TensorSpec([None], tf.int64),
             "weight": tf.TensorSpec([None], tf.float32),
         },
-        inputs_of(model, "steps"),
+        inputs_of(model, "steps", "spacing"),
         **{"seed": [1, 1], "other_seed": [2, 3], "weight": [0.5, 0.2], "steps": [most, most]},
     )
 
@@ -206,7 +217,7 @@ def _inpaint(model: Denoiser, codec: images.Images) -> Endpoint:
 
     most = min(4, model.process.steps)
     text = tf.TensorSpec([None], tf.string)
-    options = inputs_of(model, "steps", "eta")
+    options = inputs_of(model, "steps", "eta", "spacing")
     options["eta"] = (options["eta"][0], [1.0])  # new noise lets the parts come to terms
     return _endpoint(
         inpaint,

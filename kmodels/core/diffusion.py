@@ -114,18 +114,39 @@ def _each(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.cast(values, like.dtype), [-1] + [1] * (len(like.shape) - 1))
 
 
-def visited(process: Process, steps: tf.Tensor, turn: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The time at which a sampler stands before its turn, and the next one, int32 [B] each.
+def evenly(process: Process, steps: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
+    """Times int32 [B] at which so many turns are left: T - 1, ..., T / S - 1, rounded; -1."""
+    return (2 * left * process.steps + steps) // (2 * steps) - 1
 
-    S of T times, evenly spread and rounded: from T - 1 down, the last before the data T / S - 1.
+
+def quadratically(process: Process, steps: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
+    """The same, denser near the data: 0.8 T (n / (S - 1))^2, n from S - 1 to 0; -1.
+
+    DDIM's other choice (appendix D.2, its 0.8 from the authors' code). Of more than about T / 2
+    turns some stand at the same time, and change nothing.
+    """
+    last, at = tf.cast(steps - 1, tf.int64), tf.cast(left - 1, tf.int64)
+    last, at = tf.where(last == 0, tf.ones_like(last), last), tf.where(last == 0, at + 1, at)
+    time = tf.minimum(4 * process.steps * at**2 // (5 * last**2), process.steps - 1)
+    return tf.where(left == 0, -1, tf.cast(time, tf.int32))
+
+
+def visited(
+    process: Process, steps: tf.Tensor, turn: tf.Tensor, *, quadratic: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The time at which a sampler stands before its turn, and the next one, int32 [B] each.
 
     Args:
         steps: int32 [B], S of each row.
         turn: int32, from 0 on; a row that is done stays at its last one.
+        quadratic: bool [B], whether a row's times are spread `quadratically`; None is no row.
     """
     left = tf.maximum(steps - turn, 1)
-    now, then = ((2 * n * process.steps + steps) // (2 * steps) - 1 for n in (left, left - 1))
-    return now, then
+    now, then = (evenly(process, steps, n) for n in (left, left - 1))
+    if quadratic is None:
+        return now, then
+    dense, denser = (quadratically(process, steps, n) for n in (left, left - 1))
+    return tf.where(quadratic, dense, now), tf.where(quadratic, denser, then)
 
 
 def sample(
@@ -136,6 +157,7 @@ def sample(
     seeds: tf.Tensor,
     steps: tf.Tensor,
     eta: tf.Tensor,
+    quadratic: tf.Tensor | None = None,
     clip: float | None = 1.0,
     hold: Hold | None = None,
 ) -> tf.Tensor:
@@ -147,13 +169,14 @@ def sample(
         seeds: int64 [B]; a row's noise at a turn is that of its seed and the number from 1 on.
         steps: int32 [B], in [1, T].
         eta: float32 [B], in [0, 1]; 1 with S = T is DDPM's sampler, 0 DDIM's.
+        quadratic: bool [B], as `visited` has it.
         clip: Where predicted data are cut off, at -clip and clip; None does not.
         hold: Changes what a turn has made.
     """
     shape = start.shape[1:]
 
     def body(turn: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        times, before = visited(process, steps, turn)
+        times, before = visited(process, steps, turn, quadratic=quadratic)
         clean = process.cleaned(x, predict(x, times), times, clip=clip)
         fresh = tf.cond(
             tf.reduce_any(eta > 0),

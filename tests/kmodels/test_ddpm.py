@@ -93,6 +93,7 @@ MIXED = {
     "seed": [5, 5, -7, 5],
     "steps": [3, 10, 1, 3],
     "eta": [0.5, 1.0, 0.0, 0.5],
+    "spacing": ["uniform", "quadratic", "quadratic", "uniform"],
     "label": ["3", "", "9", "3"],
     "guidance_scale": [1.0, 1.0, 4.0, 2.5],
 }
@@ -143,7 +144,8 @@ def test_the_network_says_of_a_row_what_it_says_of_it_in_any_company(channels, l
 def test_eta_0_has_no_chance_but_the_seed_and_options_matter(ask):
     base = ask("sample", seed=[1], steps=[10])
     np.testing.assert_array_equal(base, ask("sample", seed=[1], steps=[10], eta=[0.0]))
-    for other in ({"seed": [2]}, {"steps": [9]}, {"eta": [1.0]}, {"label": ["1"]}):
+    others = {"seed": [2], "steps": [9], "eta": [1.0], "spacing": ["quadratic"], "label": ["1"]}
+    for other in ({name: value} for name, value in others.items()):
         assert (ask("sample", **{"seed": [1], "steps": [10], **other}) != base).any(), other
 
 
@@ -200,6 +202,7 @@ def test_inpainting_keeps_what_is_black_and_makes_what_is_white(made, ask):
         ({"steps": [11]}, "steps of row 0 is 11"),
         ({"eta": [0.0, 1.5]}, "eta of row 1 is 1.5"),
         ({"eta": [float("nan")]}, "eta of row 0 is nan"),
+        ({"spacing": ["even"]}, "spacing of row 0 is .*even.*; it must be one of uniform, quad"),
         ({"label": ["1", "ten"]}, "label of row 1 is .*ten.*; it must be one of 0, .*, or empty"),
         ({"guidance_scale": [-1.0]}, "guidance_scale of row 0 is -1"),
         ({"guidance_scale": [1.0, float("inf")]}, "guidance_scale of row 1 is inf"),

@@ -256,10 +256,38 @@ class TestCopies:
         assert metrics.nearer(metrics.nearest(new, train), fresh) == pytest.approx(0.5, abs=0.1)
 
 
+class TestParzen:
+    def test_it_is_the_likelihood_of_a_mixture_of_gaussians(self, monkeypatch):
+        monkeypatch.setattr(metrics, "PAIRS", 25)
+        made, others, real = (rows(n, seed=n, scale=0.3) for n in (10, 11, 12))
+
+        def log_likelihoods(width, some):
+            found = []
+            for row in some:
+                parts = np.exp(-((row - made) ** 2).sum(axis=1) / (2 * width**2))
+                found.append(math.log(parts.mean() / (2 * math.pi * width**2) ** (row.size / 2)))
+            return np.array(found)
+
+        mean, error, width = metrics.parzen(made, others, real)
+        wide = [w for w in metrics.WIDTHS if w > 0.04]  # with narrower ones these sums are 0
+        assert width == max(wide, key=lambda w: log_likelihoods(w, others).mean())
+        found = log_likelihoods(width, real)
+        assert mean == pytest.approx(found.mean())
+        assert error == pytest.approx(found.std(ddof=1) / math.sqrt(12))
+
+    def test_rows_of_the_data_beat_strange_ones_and_far_ones_have_a_number(self):
+        made, others, real = (rows(300, seed=n, scale=0.1) for n in range(3))
+        best = metrics.parzen(made, others, real)
+        assert best[0] > metrics.parzen(made + 0.3, others, real)[0] + 1
+        far, _, width = metrics.parzen(made + 1000, others, real)
+        assert math.isfinite(far) and width == metrics.WIDTHS[-1]
+
+
 @pytest.mark.parametrize(
     ("number", "least"),
     [
         (lambda r: metrics.Moments.of(r), 2),
+        (lambda r: metrics.parzen(rows(9), rows(9), r), 2),
         (lambda r: metrics.mmd(r, rows(9)), 2),
         (lambda r: metrics.kid(rows(9), r), 4),
         (lambda r: metrics.precision_recall(rows(9), r), 4),

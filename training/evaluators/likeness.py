@@ -21,6 +21,11 @@ far from those of many, so they are read beside their floors. `thorough` adds
                             hands, new pictures like the training ones are above 0.5 too
     nearest_X               median distance to the nearest training picture, beside it as floor that
                             of held-out pictures
+    parzen, parzen_floor    log-likelihood in nats of half of the held-out pictures where made ones,
+                            or training ones, have Gaussians around them, colours in [0, 1]; for the
+                            papers that print it, and unreliable (`metrics.parzen`)
+    parzen_error            its standard error
+    parzen_width            of the Gaussians, chosen by the other half
 
 Real pictures go the way of made ones: the run's codec brings them to its size, bytes of 0 to 255
 are what the extractor is given, and its own codec resizes both alike.
@@ -28,7 +33,7 @@ are what the extractor is given, and its own codec resizes both alike.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,7 +171,16 @@ class Judge:
             "nearest_{}": float(np.median(distances)),
             "nearest_{}_floor": float(np.median(held_out)),
         }
-        return {key.format(self.name): value for key, value in found.items()}
+        return {key.format(self.name): value for key, value in found.items()} | self._parzen(made)
+
+    def _parzen(self, made: np.ndarray) -> dict[str, float]:
+        real, known = (
+            np.concatenate(list(self._pictures(part, self.count))) for part in ("eval", "train")
+        )
+        made, real, known = (rows.reshape(len(rows), -1) / 255 for rows in (made, real, known))
+        mean, error, width = metrics.parzen(made, real[::2], real[1::2])
+        floor, _, _ = metrics.parzen(known, real[::2], real[1::2])
+        return dict(parzen=mean, parzen_error=error, parzen_width=width, parzen_floor=floor)
 
     def _numbers(self, rows: np.ndarray) -> dict[str, float]:
         moments = metrics.Moments.of(self._real), metrics.Moments.of(rows)
@@ -201,17 +215,19 @@ class Judge:
         return {f"{key}_{self.name}_floor": value for key, value in found.items()}
 
     def _seen(self, split: str, count: int | None) -> np.ndarray:
-        """Features of so many pictures of a part, None is all, as the run's codec cuts them."""
+        """Features of so many pictures of a part, None is all."""
+        rows = [self._extractor.features(some) for some in self._pictures(split, count)]
+        return np.concatenate(rows)
+
+    def _pictures(self, split: str, count: int | None) -> Iterator[np.ndarray]:
+        """Pictures uint8 [some, S, S, C] of a part, as the run's codec cuts them."""
         data: Any = self.prepared.data
         part = getattr(data.source, split)
         every = len(part.labels)
         places = labelled.spread(every, count or every)
-        rows = []
         for some in np.array_split(places, range(CHUNK, len(places), CHUNK)):
             whole = tf.round(labelled.fitted(part, some, self.prepared.codec.fit))
-            pictures = tf.cast(tf.clip_by_value(whole, 0, 255), tf.uint8).numpy()
-            rows.append(self._extractor.features(pictures))
-        return np.concatenate(rows)
+            yield tf.cast(tf.clip_by_value(whole, 0, 255), tf.uint8).numpy()
 
 
 def _traced(draw: Draw) -> Callable[[int], np.ndarray]:

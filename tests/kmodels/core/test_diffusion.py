@@ -53,6 +53,43 @@ def test_times_are_evenly_spread_and_end_at_the_data():
     assert at[2] == list(range(999, -2, -1))
 
 
+@pytest.mark.parametrize("count", [1, 2, 10, 50, 300])
+def test_quadratic_times_are_those_of_the_authors(count):
+    steps, quadratic = tf.constant([count, count]), tf.constant([True, False])
+    at = []
+    for turn in range(count):
+        both = diffusion.visited(LINEAR, steps, tf.constant(turn), quadratic=quadratic)
+        now, then = (v.numpy() for v in both)
+        even = diffusion.visited(LINEAR, steps, tf.constant(turn))
+        assert [now[1], then[1]] == [v.numpy()[1] for v in even]
+        assert not at or at[-1] == now[0], "it stands where it went"
+        at = [*at[:-1], int(now[0]), int(then[0])]
+    first = np.sqrt(800) if count == 1 else 0  # a turn that begins at the data would make nothing
+    theirs = np.linspace(first, np.sqrt(800), count) ** 2
+    assert at[-1] == -1
+    np.testing.assert_allclose(at[-2::-1], np.floor(theirs + 1e-9))
+
+
+def test_turns_at_the_same_time_change_nothing():
+    process = diffusion.Process.of("linear", 20)
+    x, steps = tf.constant([[0.3, -0.8]]), tf.constant([20])
+    seen = []
+    for turn in range(20):
+        times, before = diffusion.visited(
+            process, steps, tf.constant(turn), quadratic=tf.constant([True])
+        )
+        if times.numpy() == before.numpy():
+            seen.append(turn)
+            clean = process.cleaned(x, 0.5 * x, times)
+            fresh = tf.ones_like(x)
+            for eta in (0.0, 1.0):
+                moved = process.back(
+                    *(x, clean, times), before=before, eta=tf.constant([eta]), fresh=fresh
+                )
+                np.testing.assert_allclose(moved, x, atol=1e-7)
+    assert seen
+
+
 def ddpm(process, predict, start, seed, *, large):
     """Algorithm 2 of the paper in NumPy, float64, from its betas: no times are left out."""
     bars = process.alpha_bars[1:]

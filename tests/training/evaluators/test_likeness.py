@@ -136,10 +136,13 @@ def test_thorough_tells_copies_and_what_cannot_be_told_apart(prepared):
     noise = judged(np.random.default_rng(0).integers(0, 256, (100, 8, 8, 1), np.uint8))
     assert noise[f"two_sample_{NAME}"] > 0.9 and noise[f"two_sample_chance_{NAME}"] < 1e-6
     assert noise[f"two_sample_{NAME}_floor"] < 0.8
+    assert held_out["parzen"] > copied["parzen"] > noise["parzen"]
+    assert noise["parzen_floor"] == copied["parzen_floor"] > noise["parzen"] + 5
     train = judged(split("train"), split="train")
     assert train[f"frechet_{NAME}_floor"] != copied[f"frechet_{NAME}_floor"]
     other = judged(split("train"), extractor="mnist_resnet")
-    assert {key.split("_resnet")[0].split("_")[-1] for key in other} == {"mnist"}
+    named = {key for key in other if not key.startswith("parzen")}
+    assert {key.split("_resnet")[0].split("_")[-1] for key in named} == {"mnist"}
 
 
 def test_an_endpoint_answers_where_a_seed_is_all_it_needs(prepared):

@@ -1,4 +1,4 @@
-"""The embedded model server: TF Serving's gRPC protocol around a SavedModel.
+"""The embedded model server: TF Serving's gRPC and REST interfaces around a SavedModel.
 
     python -m serving.server --port=8500 --model_name=gpt --model_base_path=exports/gpt
 
@@ -13,6 +13,9 @@ Reading order, each file using only the ones before it:
     repository      the versions of one model: which are loaded, since when, and why not
     engine          request -> model, version, prediction; no protocol in sight
     services        gRPC: decode, call the engine, encode
+    json_*          JSON bodies <-> arrays and tf.Examples
+    rest            REST: decode, call the engine, encode
+    web             HTTP around it, in a thread of its own
     flags           the command line
     command         puts the parts together and runs until told to stop
 """

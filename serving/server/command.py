@@ -17,8 +17,10 @@ from serving.server.flags import USAGE_STATUS, ServerConfig, parse
 if TYPE_CHECKING:
     import grpc
 
+    from serving.server.engine import Engine
     from serving.server.repository import Repository
     from serving.server.saved_model import LoadedModel
+    from serving.server.web import WebServer
 
 DRAIN_SECONDS = 30.0  # how long requests in flight may take after a stop signal
 
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(config: ServerConfig, stop: threading.Event) -> int:
-    _check_address(config)
+    _check_addresses(config)
     log.info("starting %s from %s", config.model_name, config.model_base_path)
     repository = _make_repository(config)
     _stop_on_signals(stop, repository.settled)
@@ -54,28 +56,32 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
         return _end(repository)
     if repository.latest() is None:
         raise StartError(_why_nothing_loaded(repository, config))
-    server = _open(repository, config)
+    server, web = _open(repository, config)
     _wait(stop)
     log.info("stopping: waiting for requests in flight, at most %.0f s", DRAIN_SECONDS)
-    server.stop(DRAIN_SECONDS).wait()
+    stopped = server.stop(DRAIN_SECONDS)
+    if web:
+        web.stop(DRAIN_SECONDS)
+    stopped.wait()
     return _end(repository)
 
 
-def _check_address(config: ServerConfig) -> None:
+def _check_addresses(config: ServerConfig) -> None:
     """Find out about a taken port before minutes are spent on loading a model."""
-    if config.port == 0:
-        return
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StartError(f"cannot listen on {config.host}:{config.port}: {reason}") from error
+    for port in dict.fromkeys((config.port, config.rest_api_port)):
+        if port == 0:
+            continue
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                config.host, port, type=socket.SOCK_STREAM
+            )[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                probe.listen()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartError(f"cannot listen on {config.host}:{port}: {reason}") from error
 
 
 @contextlib.contextmanager
@@ -164,22 +170,31 @@ def _why_nothing_loaded(repository: "Repository[LoadedModel]", config: ServerCon
     return f"no version of {config.model_name} in {config.model_base_path}"
 
 
-def _open(repository: "Repository[LoadedModel]", config: ServerConfig) -> "grpc.Server":
-    """Start answering; TF Serving, too, opens its port only once the model is up."""
+def _open(
+    repository: "Repository[LoadedModel]", config: ServerConfig
+) -> "tuple[grpc.Server, WebServer | None]":
+    """Start answering; TF Serving, too, opens its ports only once the model is up."""
     from serving.server.engine import Engine
     from serving.server.services import make_server
 
-    server = make_server(Engine({config.model_name: repository}), threads=config.grpc_max_threads)
+    engine = Engine({config.model_name: repository})
+    server = make_server(
+        engine,
+        threads=config.grpc_max_threads,
+        max_waiting=config.max_waiting_requests,
+        max_request_bytes=config.max_request_bytes,
+    )
+    host = f"[{config.host}]" if ":" in config.host else config.host
     addresses = []
     try:
         if config.port or not config.grpc_socket_path:
-            host = f"[{config.host}]" if ":" in config.host else config.host
             addresses.append(f"{host}:{server.add_insecure_port(f'{host}:{config.port}')}")
         if config.grpc_socket_path:
             server.add_insecure_port(f"unix:{config.grpc_socket_path}")
             addresses.append(f"unix:{config.grpc_socket_path}")
     except RuntimeError as error:
         raise StartError(str(error)) from error
+    web = _make_web(engine, config)
     server.start()
     log.info(
         "serving %s version %s at %s (gRPC)",
@@ -187,7 +202,36 @@ def _open(repository: "Repository[LoadedModel]", config: ServerConfig) -> "grpc.
         repository.latest(),
         " and ".join(addresses),
     )
-    return server
+    if web:
+        web.start()
+        log.info("answering REST at http://%s:%d", host, web.port)
+    return server, web
+
+
+def _make_web(engine: "Engine", config: ServerConfig) -> "WebServer | None":
+    """The REST server if there is a port for it, bound and not yet listening."""
+    if config.rest_api_port == 0:
+        return None
+    if config.rest_api_port == config.port:
+        log.warning("REST is off: --rest_api_port and --port are both %d", config.port)
+        return None
+    from serving.server.rest import RestService
+    from serving.server.web import WebConfig, WebServer, listen
+
+    try:
+        listener = listen(config.host, config.rest_api_port)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        place = f"{config.host}:{config.rest_api_port}"
+        raise StartError(f"cannot listen on {place}: {reason}") from error
+    service = RestService(engine, timeout_seconds=config.rest_api_timeout_in_ms / 1000)
+    web = WebConfig(
+        threads=config.rest_api_num_threads,
+        max_waiting=config.max_waiting_requests,
+        max_request_bytes=config.max_request_bytes,
+        cors=config.rest_api_enable_cors_support,
+    )
+    return WebServer(service, web, listener)
 
 
 def _end(repository: "Repository[LoadedModel]") -> int:

@@ -194,6 +194,10 @@ class Engine:
             raise ServingError(Code.NOT_FOUND, f"Could not find version {version} of model {name}")
         return chosen
 
+    def overview(self) -> dict[str, list[VersionStatus]]:
+        """Every model by name, with the state of its versions, newest first."""
+        return {name: found.statuses() for name, found in sorted(self._repositories.items())}
+
     def _lease(self, choice: ModelChoice) -> AbstractContextManager[tuple[int, LoadedModel]]:
         if not choice.name:
             raise invalid_argument("ModelSpec has no name specified.")

@@ -2,10 +2,10 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 USAGE_STATUS = 255  # what TF Serving exits with when it cannot start
 
@@ -25,6 +25,12 @@ class ServerConfig:
     max_num_load_retries: int
     load_retry_interval_micros: int
     saved_model_tags: tuple[str, ...]
+    rest_api_port: int
+    rest_api_num_threads: int
+    rest_api_timeout_in_ms: int
+    rest_api_enable_cors_support: bool
+    max_request_bytes: int
+    max_waiting_requests: int
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,7 +94,29 @@ def _make_parser() -> argparse.ArgumentParser:
         help="microseconds between these attempts")  # fmt: skip
     add("--saved_model_tags", type=_tags, default=("serve",), metavar="TAG,TAG",
         help="which graph of the SavedModel to load")  # fmt: skip
+    _add_rest(add)
+    _add_bounds(add)
     return parser
+
+
+def _add_rest(add: Callable[..., Any]) -> None:
+    add("--rest_api_port", type=_integer(0, 65535), default=0, metavar="N",
+        help="REST port, also for GET /models, the models served, and GET /ready, 503 until "
+        "each has a version; 0 is off")  # fmt: skip
+    add("--rest_api_num_threads", type=_integer(1), default=4 * (os.cpu_count() or 1),
+        metavar="N", help="REST requests that may run at the same time")  # fmt: skip
+    add("--rest_api_timeout_in_ms", type=_integer(1), default=30_000, metavar="N",
+        help="what a REST request may take, waiting included")  # fmt: skip
+    add("--rest_api_enable_cors_support", type=_boolean, nargs="?", const=True, default=False,
+        metavar="BOOL", help="let pages from other origins ask")  # fmt: skip
+
+
+def _add_bounds(add: Callable[..., Any]) -> None:
+    add("--max_request_bytes", type=_integer(1, 2**31 - 1), default=2**31 - 1, metavar="N",
+        help="larger requests are refused, unread where they say their size")  # fmt: skip
+    add("--max_waiting_requests", type=_integer(0), default=1000, metavar="N",
+        help="requests that may wait for a thread, of gRPC and of REST; further ones are "
+        "refused at once")  # fmt: skip
 
 
 class _integer:

@@ -32,12 +32,23 @@ MAX_ERROR_CHARACTERS = 1024
 SIGNATURES_FIELD = "signature_def"
 
 
-def make_server(engine: Engine, *, threads: int) -> grpc.Server:
-    """A gRPC server for `engine`, without a port yet, that runs `threads` requests at a time."""
+def make_server(
+    engine: Engine,
+    *,
+    threads: int,
+    max_waiting: int = 1000,
+    max_request_bytes: int = MAX_MESSAGE_BYTES,
+) -> grpc.Server:
+    """A gRPC server for `engine`, without a port yet, that runs `threads` requests at a time.
+
+    A call that would find more than `max_waiting` before it is refused with RESOURCE_EXHAUSTED,
+    and so is a larger message.
+    """
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="request"),
+        maximum_concurrent_rpcs=threads + max_waiting,
         options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", max_request_bytes),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake
         ],

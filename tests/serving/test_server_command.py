@@ -1,10 +1,12 @@
 """Whole server processes: start, reload, stop, and what is said on the way."""
 
+import json
 import os
 import shutil
 import signal
 import socket
 import threading
+import urllib.request
 
 import grpc
 import pytest
@@ -18,13 +20,13 @@ FAST = ("--load_retry_interval_micros=100000", "--max_num_load_retries=0")
 
 
 def test_a_server_from_an_empty_place_to_the_last_request(
-    start_server, tmp_path, version_folder, other_version_folder
+    start_server, tmp_path, version_folder, other_version_folder, free_port
 ):
     base, staging = tmp_path / "models", tmp_path / "staging"
     socket_path = tmp_path / "s"
     server = start_server(
         "--model_name=zoo", "--model-base-path", str(base), f"--grpc_socket_path={socket_path}",
-        "--port=0", "--unheard_of=1", *FAST,
+        "--port=0", "--unheard_of=1", f"--rest_api_port={free_port}", *FAST,
     )  # fmt: skip
     server.wait_for("unknown argument ignored: --unheard_of=1")
     server.wait_for("waiting for versions, .* does not exist")
@@ -34,6 +36,10 @@ def test_a_server_from_an_empty_place_to_the_last_request(
     target = f"unix:{socket_path}"
     with Client(target) as client:
         assert client.predict("zoo", {"x": 2})["y"].tolist() == [[3.0]]
+        server.wait_for(rf"^answering REST at http://127.0.0.1:{free_port}$")
+        rest = f"http://127.0.0.1:{free_port}/v1/models/zoo:predict"
+        with urllib.request.urlopen(rest, b'{"inputs": {"x": 2}}') as reply:
+            assert json.load(reply) == {"outputs": {"double": 4.0, "y": 3.0}}
 
         # half-copied: the graph is there, the variables are not; the old version goes on
         shutil.copytree(
@@ -68,6 +74,13 @@ def test_a_server_from_an_empty_place_to_the_last_request(
     assert server.lines[-2:] == ["stopped", "<end>"]
     with pytest.raises(Unavailable, match="no server answers at"), Client(target) as client:
         client.status("zoo", timeout_seconds=10)
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture
@@ -113,6 +126,14 @@ def test_a_taken_port_is_found_out_before_anything_is_loaded(tmp_path, caplog):
         port = taken.getsockname()[1]
         flags = ["--host=127.0.0.1", f"--port={port}", f"--model_base_path={tmp_path}"]
         assert main(flags) == 255
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in caplog.text
+
+
+def test_a_taken_rest_port_is_found_out_as_well(tmp_path, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flags = ["--host=127.0.0.1", "--port=0", f"--rest_api_port={port}"]
+        assert main([*flags, f"--model_base_path={tmp_path}"]) == 255
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in caplog.text
 
 

@@ -66,6 +66,18 @@ def examples_in(message: Any) -> list[bytes]:
     return [context + example.SerializeToString() for example in listed.examples]
 
 
+def tasks_in(request: Any) -> list[Task]:
+    """The tasks of the wire's MultiInferenceRequest."""
+    return [
+        Task(
+            model=task.model_spec.name,
+            method=task.method_name,
+            signature=task.model_spec.signature_name,
+        )
+        for task in request.tasks
+    ]
+
+
 def classify(
     model: LoadedModel,
     signature_name: str,

@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,11 @@ from serving.server.flags import USAGE_STATUS, ServerConfig, parse
 
 if TYPE_CHECKING:
     import grpc
+    from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
     from serving.server.engine import Engine
-    from serving.server.repository import Repository
+    from serving.server.model_config import ModelConfig
+    from serving.server.models import Models
     from serving.server.saved_model import LoadedModel
     from serving.server.web import WebServer
 
@@ -41,36 +43,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _serve(config, stop)
     except StartError as error:
-        log.error("serving.server: failed to start: %s", error)
+        print(f"Failed to start server. Error: {error}", flush=True)  # as TF Serving does
         return USAGE_STATUS
 
 
 def _serve(config: ServerConfig, stop: threading.Event) -> int:
     _check_addresses(config)
-    log.info("starting %s from %s", config.model_name, config.model_base_path)
-    repository = _make_repository(config)
-    _stop_on_signals(stop, repository.settled)
-    repository.start()
-    _wait(repository.settled)
+    log.info("starting from %s", config.model_config_file or config.model_base_path)
+    with _starting():
+        models, configs = _make_models(config)
+        credentials = _credentials(config)
+        _stop_on_signals(stop, models.changed)
+        models.start(configs)
+    while not (stop.is_set() or models.can_serve() or models.is_hopeless()):
+        # Python runs signal handlers only in a main thread that is awake now and then.
+        models.changed.wait(1.0)
+        models.changed.clear()
     if stop.is_set():
-        return _end(repository)
-    if repository.latest() is None:
-        raise StartError(_why_nothing_loaded(repository, config))
-    server, web = _open(repository, config)
-    _wait(stop)
+        return _end(models)
+    with _starting():
+        if not models.can_serve():
+            models.close()
+            raise models.unavailable(list(models))
+        server, web = _open(models, config, credentials)
+    if config.model_config_file and config.model_config_file_poll_wait_seconds:
+        threading.Thread(target=_follow, args=(config, models, stop), daemon=True).start()
+    while not stop.wait(1.0):
+        pass
     log.info("stopping: waiting for requests in flight, at most %.0f s", DRAIN_SECONDS)
     stopped = server.stop(DRAIN_SECONDS)
     if web:
         web.stop(DRAIN_SECONDS)
     stopped.wait()
-    return _end(repository)
+    return _end(models)
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """A refusal while the server starts ends it, with the refusal's code and text."""
+    from serving.server.errors import ServingError
+
+    try:
+        yield
+    except ServingError as error:
+        raise StartError(f"{error.code.name}: {error.message}") from error
 
 
 def _check_addresses(config: ServerConfig) -> None:
     """Find out about a taken port before minutes are spent on loading a model."""
-    for port in dict.fromkeys((config.port, config.rest_api_port)):
-        if port == 0:
-            continue
+    for port in {config.port, config.rest_api_port} - {0}:
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 config.host, port, type=socket.SOCK_STREAM
@@ -81,7 +102,9 @@ def _check_addresses(config: ServerConfig) -> None:
                 probe.listen()
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StartError(f"cannot listen on {config.host}:{port}: {reason}") from error
+            raise StartError(
+                f"UNAVAILABLE: cannot listen on {config.host}:{port}: {reason}"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -116,33 +139,85 @@ def _without_keras() -> Iterator[None]:
             del sys.modules["keras"]
 
 
-def _make_repository(config: ServerConfig) -> "Repository[LoadedModel]":
+def _make_models(
+    config: ServerConfig,
+) -> "tuple[Models[LoadedModel], list[ModelConfig]]":
     # Importing TensorFlow takes seconds; flags, --help and a taken port are answered before.
     with _quietly(), _without_keras():
-        from serving.server import saved_model, warmup
-        from serving.server.repository import Policy, Repository
+        from serving.server import completeness, saved_model
+        from serving.server.attempts import Policy
+        from serving.server.models import Models
 
         saved_model.find_devices()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its import sets its own level
+    models = Models(
+        _make_loader(config),
+        policy=Policy(
+            poll_seconds=config.file_system_poll_wait_seconds,
+            retries=config.max_num_load_retries,
+            retry_seconds=config.load_retry_interval_micros / 1e6,
+        ),
+        lacks=completeness.lacks,
+        load_threads=config.num_load_threads,
+        early_labels=config.allow_version_labels_for_unavailable_models,
+    )
+    return models, _model_configs(config)
 
-    def load(path: Path) -> saved_model.LoadedModel:
-        model = saved_model.load(path, tags=config.saved_model_tags)
+
+def _model_configs(config: ServerConfig) -> "list[ModelConfig]":
+    from serving.server import model_config
+
+    if config.model_config_file is not None:
+        return model_config.read(config.model_config_file)
+    assert config.model_base_path is not None  # one of the two is there, see flags
+    base_path = config.model_base_path.absolute()
+    return [model_config.ModelConfig(name=config.model_name, base_path=base_path)]
+
+
+def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
+    from serving.server import saved_model, warmup
+
+    session_config = _session_config(config)
+
+    def load(name: str, path: Path) -> "LoadedModel":
+        model = saved_model.load(path, tags=config.saved_model_tags, session_config=session_config)
         if config.enable_model_warmup:
+            iterations = max(1, config.num_request_iterations_for_warmup)
             try:
-                count = warmup.replay(model, path)
+                count = warmup.replay(model, path, iterations=iterations)
             except BaseException:
                 model.close()
                 raise
             if count:
-                log.info("%s: %d warmup requests replayed", config.model_name, count)
+                log.info("%s: %d warmup requests replayed", name, count)
         return model
 
-    policy = Policy(
-        poll_seconds=config.file_system_poll_wait_seconds,
-        retries=config.max_num_load_retries,
-        retry_seconds=config.load_retry_interval_micros / 1e6,
-    )
-    return Repository(config.model_name, config.model_base_path, load, policy=policy)
+    return load
+
+
+def _session_config(config: ServerConfig) -> "ConfigProto":
+    """The session's options: those of the file, and the threads that flags ask for."""
+    from tensorflow.core.protobuf.config_pb2 import ConfigProto
+
+    from serving.server.model_config import read_text_message
+
+    session = ConfigProto()
+    if config.tensorflow_session_config_file is not None:
+        read_text_message(config.tensorflow_session_config_file, session)
+    both = config.tensorflow_session_parallelism
+    if intra := config.tensorflow_intra_op_parallelism or both:
+        session.intra_op_parallelism_threads = intra
+    if inter := config.tensorflow_inter_op_parallelism or both:
+        session.inter_op_parallelism_threads = inter
+    return session
+
+
+def _credentials(config: ServerConfig) -> "grpc.ServerCredentials | None":
+    from serving.server import transport
+
+    if config.ssl_config_file is None:
+        return None
+    return transport.read_credentials(config.ssl_config_file)
 
 
 def _stop_on_signals(*events: threading.Event) -> None:
@@ -157,85 +232,92 @@ def _stop_on_signals(*events: threading.Event) -> None:
         signal.signal(number, handle)
 
 
-def _wait(event: threading.Event) -> None:
-    """Wait, and wake now and then: Python runs signal handlers only in a main thread awake."""
-    while not event.wait(1.0):
-        pass
-
-
-def _why_nothing_loaded(repository: "Repository[LoadedModel]", config: ServerConfig) -> str:
-    failures = [f"version {s.version}: {s.message}" for s in repository.statuses() if s.message]
-    if failures:
-        return f"no version of {config.model_name} loads; " + "; ".join(failures)
-    return f"no version of {config.model_name} in {config.model_base_path}"
-
-
 def _open(
-    repository: "Repository[LoadedModel]", config: ServerConfig
+    models: "Models[LoadedModel]",
+    config: ServerConfig,
+    credentials: "grpc.ServerCredentials | None",
 ) -> "tuple[grpc.Server, WebServer | None]":
-    """Start answering; TF Serving, too, opens its ports only once the model is up."""
+    """Start answering; TF Serving, too, opens its ports only once models are up."""
+    from serving.server import transport
     from serving.server.engine import Engine
     from serving.server.services import make_server
 
-    engine = Engine({config.model_name: repository})
+    engine = Engine(models, check_methods=config.enable_signature_method_name_check)
     server = make_server(
         engine,
         threads=config.grpc_max_threads,
+        channel_arguments=config.grpc_channel_arguments,
+        as_content=config.enable_serialization_as_tensor_content,
+        has_health=config.enable_grpc_healthcheck_service,
         max_waiting=config.max_waiting_requests,
         max_request_bytes=config.max_request_bytes,
     )
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    addresses = []
-    try:
-        if config.port or not config.grpc_socket_path:
-            addresses.append(f"{host}:{server.add_insecure_port(f'{host}:{config.port}')}")
-        if config.grpc_socket_path:
-            server.add_insecure_port(f"unix:{config.grpc_socket_path}")
-            addresses.append(f"unix:{config.grpc_socket_path}")
-    except RuntimeError as error:
-        raise StartError(str(error)) from error
-    web = _make_web(engine, config)
-    server.start()
-    log.info(
-        "serving %s version %s at %s (gRPC)",
-        config.model_name,
-        repository.latest(),
-        " and ".join(addresses),
+    addresses = transport.listen(
+        server,
+        host=config.host,
+        port=config.port,
+        socket_path=config.grpc_socket_path,
+        credentials=credentials,
     )
+    web = _open_web(engine, config)
+    server.start()
+    shown = ", ".join(
+        f"{name} version {' and '.join(str(v) for v in repository.available()) or 'none yet'}"
+        for name, repository in models.items()
+    )
+    log.info("serving %s at %s (gRPC)", shown, " and ".join(addresses))
     if web:
         web.start()
-        log.info("answering REST at http://%s:%d", host, web.port)
+        log.info("answering REST at http://%s:%d", config.host, web.port)
     return server, web
 
 
-def _make_web(engine: "Engine", config: ServerConfig) -> "WebServer | None":
-    """The REST server if there is a port for it, bound and not yet listening."""
+def _open_web(engine: "Engine", config: ServerConfig) -> "WebServer | None":
+    """The REST server if there is a port for it; only then is its software imported."""
     if config.rest_api_port == 0:
         return None
     if config.rest_api_port == config.port:
         log.warning("REST is off: --rest_api_port and --port are both %d", config.port)
         return None
-    from serving.server.rest import RestService
-    from serving.server.web import WebConfig, WebServer, listen
+    from serving.server import operations
 
-    try:
-        listener = listen(config.host, config.rest_api_port)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        place = f"{config.host}:{config.rest_api_port}"
-        raise StartError(f"cannot listen on {place}: {reason}") from error
-    service = RestService(engine, timeout_seconds=config.rest_api_timeout_in_ms / 1000)
-    web = WebConfig(
-        threads=config.rest_api_num_threads,
-        max_waiting=config.max_waiting_requests,
-        max_request_bytes=config.max_request_bytes,
-        cors=config.rest_api_enable_cors_support,
-    )
-    return WebServer(service, web, listener)
+    return operations.open_web(engine, config)
 
 
-def _end(repository: "Repository[LoadedModel]") -> int:
-    if repository.close():
+def _follow(config: ServerConfig, models: "Models[LoadedModel]", stop: threading.Event) -> None:
+    """Read the configuration file again and again, and go over to what it says when it changes."""
+    from serving.server import model_config
+    from serving.server.errors import ServingError
+
+    file = config.model_config_file
+    assert file is not None
+
+    def is_outdated() -> bool:
+        """Whether to leave a wait for models that may never come."""
+        with contextlib.suppress(ServingError):
+            return stop.is_set() or model_config.read(file) != configs
+        return False
+
+    configs, done, told = list(models.configs.values()), True, ""
+    while not stop.wait(config.model_config_file_poll_wait_seconds):
+        try:
+            before, configs = configs, model_config.read(file)
+            if configs != before:
+                log.info("%s has changed", file)
+            elif done:
+                continue
+            done = False  # a label that cannot be moved yet is tried again
+            models.reload(configs, is_cancelled=is_outdated)
+            done, told = True, ""
+            log.info("serving what %s says", file)
+        except ServingError as error:  # what was served goes on
+            if error.message != told:
+                log.error("%s: %s", file, error.message)
+                told = error.message
+
+
+def _end(models: "Models[LoadedModel]") -> int:
+    if models.close():
         log.info("stopped")
         return 0
     # A load that is still going on inside TensorFlow cannot be interrupted, only left behind.

@@ -1,6 +1,6 @@
 """What the server can do, free of any protocol: gRPC decodes, calls this, and encodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,9 @@ import numpy as np
 from serving.server import classification, prediction
 from serving.server.classification import Task
 from serving.server.errors import Code, ServingError, invalid_argument, servable_not_found
-from serving.server.repository import Repository, VersionStatus
+from serving.server.model_config import ModelConfig
+from serving.server.models import Models
+from serving.server.repository import Repository, VersionStatus, unrecognized_label
 from serving.server.saved_model import LoadedModel
 
 Array = np.ndarray[Any, Any]
@@ -198,15 +200,27 @@ class Engine:
         """Every model by name, with the state of its versions, newest first."""
         return {name: found.statuses() for name, found in sorted(self._repositories.items())}
 
+    def reload(
+        self, configs: Sequence[ModelConfig], *, is_cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Serve these models and no others; returns when they are available.
+
+        Raises:
+            ServingError: as `Models.reload`; UNIMPLEMENTED if the models are fixed.
+        """
+        if not isinstance(self._repositories, Models):
+            raise ServingError(Code.UNIMPLEMENTED, "the models of this server are fixed")
+        self._repositories.reload(configs, is_cancelled=is_cancelled)
+
     def _lease(self, choice: ModelChoice) -> AbstractContextManager[tuple[int, LoadedModel]]:
         if not choice.name:
             raise invalid_argument("ModelSpec has no name specified.")
-        if choice.label is not None:  # labels are assigned in a config file, which comes later
-            raise invalid_argument(f"Unrecognized servable version label: {choice.label}")
         repository = self._repositories.get(choice.name)
-        if repository is None:
-            raise servable_not_found(choice.name, choice.version)
-        return repository.lease(choice.version)
+        if repository is not None:
+            return repository.lease(choice.version, label=choice.label)
+        if choice.label is not None:
+            raise unrecognized_label(choice.label)
+        raise servable_not_found(choice.name, choice.version)
 
 
 def _check_deadline(timeout_seconds: float | None) -> None:

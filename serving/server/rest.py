@@ -20,7 +20,8 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from serving.server import json_examples, json_input, json_output
 from serving.server.engine import Engine, ModelChoice
 from serving.server.errors import Code, ServingError, invalid_argument
-from serving.server.repository import MAX_VERSION, State
+from serving.server.repository import State
+from serving.server.versions import MAX_VERSION
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,8 @@ and fetches graph tensors by name, so a [1] array may enter an input declared [-
 what the wanted outputs need is computed. Both follow from running a session on the graph.
 """
 
+import contextlib
+import ctypes
 import gc
 import glob
 import importlib.util
@@ -94,6 +96,13 @@ class LoadedModel:
         self._session.close()
         self._ends.clear()
         gc.collect()  # graph, operations and session refer to each other
+        _give_back_memory()
+
+
+def _give_back_memory() -> None:
+    """What was freed stays with the C library's allocator until it is told to return it."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _as_array(value: Any, dtype: int) -> Array:
@@ -110,15 +119,19 @@ def find_devices() -> None:
     tf.config.list_physical_devices()
 
 
-def load(path: Path, *, tags: Sequence[str] = ("serve",)) -> LoadedModel:
+def load(
+    path: Path, *, tags: Sequence[str] = ("serve",), session_config: Any = None
+) -> LoadedModel:
     """Read the SavedModel in the folder `path` and restore its variables.
+
+    `session_config` is a tensorflow.ConfigProto.
 
     Raises:
         ServingError: if the folder does not hold a complete SavedModel with these tags.
     """
     _register_operations(path / GRAPH_FILE)
     graph = tf.Graph()
-    session = tf.compat.v1.Session(graph=graph)
+    session = tf.compat.v1.Session(graph=graph, config=session_config)
     try:
         with graph.as_default():
             meta_graph = tf.compat.v1.saved_model.load(session, list(tags), str(path))

@@ -1,24 +1,27 @@
 """The gRPC services: each method decodes a request, calls the engine and encodes its answer."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
 
-from serving.server import tensors
-from serving.server.classification import Task, examples_in
+from serving.server import model_config, tensors
+from serving.server.classification import examples_in, tasks_in
 from serving.server.engine import Classification, Engine, ModelChoice, Regression
 from serving.server.errors import Code, ServingError, invalid_argument
 from serving.server.prediction import ProtoInputs
@@ -30,12 +33,16 @@ Reply = TypeVar("Reply")
 MAX_MESSAGE_BYTES = 2**31 - 1
 MAX_ERROR_CHARACTERS = 1024
 SIGNATURES_FIELD = "signature_def"
+SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
 
 def make_server(
     engine: Engine,
     *,
     threads: int,
+    channel_arguments: Sequence[tuple[str, int | str]] = (),
+    as_content: bool = False,
+    has_health: bool = False,
     max_waiting: int = 1000,
     max_request_bytes: int = MAX_MESSAGE_BYTES,
 ) -> grpc.Server:
@@ -43,20 +50,32 @@ def make_server(
 
     A call that would find more than `max_waiting` before it is refused with RESOURCE_EXHAUSTED,
     and so is a larger message.
+    `as_content` answers Predict in raw bytes instead of typed lists; `has_health` adds
+    grpc.health.v1.Health. Reflection is always there.
     """
+    options: dict[str, int | str] = {
+        "grpc.max_receive_message_length": max_request_bytes,
+        "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+        "grpc.so_reuseport": 0,  # a second server on the same port is a mistake
+        **dict(channel_arguments),
+    }
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="request"),
         maximum_concurrent_rpcs=threads + max_waiting,
-        options=[
-            ("grpc.max_receive_message_length", max_request_bytes),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake
-        ],
+        options=list(options.items()),
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(engine), server
+        PredictionService(engine, as_content=as_content), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(engine), server)
+    names = list(SERVICES)
+    if has_health:
+        health_service = health.HealthServicer()
+        for name in ("ModelService", "PredictionService", *SERVICES):
+            health_service.set(name, health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
+        names.append(health.SERVICE_NAME)
+    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
     return server
 
 
@@ -72,10 +91,6 @@ def _answer(context: grpc.ServicerContext, method: Callable[[], Reply]) -> Reply
     if len(message) > MAX_ERROR_CHARACTERS:
         message = message[:MAX_ERROR_CHARACTERS] + "...TRUNCATED"
     context.abort(grpc.StatusCode[code.name], message)
-
-
-def _unimplemented(context: grpc.ServicerContext, method: str) -> NoReturn:
-    context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served by this server")
 
 
 def _choice(request: Any) -> ModelChoice:
@@ -126,8 +141,9 @@ def _write_values(answer: Regression, result: Any) -> None:
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     """tensorflow.serving.PredictionService; the method names are the protocol's."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, as_content: bool = False) -> None:
         self._engine = engine
+        self._as_content = as_content
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         return _answer(context, lambda: self._predict(request, context.time_remaining()))
@@ -145,7 +161,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         _write_spec(choice, answer, reply.model_spec)
         for name, array in answer.outputs.items():
             try:
-                tensors.encode(array, reply.outputs[name])
+                tensors.encode(array, reply.outputs[name], as_content=self._as_content)
             except ValueError as error:
                 raise ServingError(Code.UNIMPLEMENTED, f"output {name}: {error}") from error
         return reply
@@ -213,14 +229,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         choice = _choice(request.tasks[0])  # the first task chooses the version for all
         answers = self._engine.multi_inference(
             choice,
-            [
-                Task(
-                    model=task.model_spec.name,
-                    method=task.method_name,
-                    signature=task.model_spec.signature_name,
-                )
-                for task in request.tasks
-            ],
+            tasks_in(request),
             examples_in(request.input),
             timeout_seconds=timeout_seconds,
         )
@@ -254,4 +263,15 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore
         return reply
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
-        _unimplemented(context, "ModelService.HandleReloadConfigRequest")
+        return _answer(context, lambda: self._reload(request, context))
+
+    def _reload(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.config.WhichOneof("config") is None:
+            raise invalid_argument("a ReloadConfigRequest must hold a model_config_list")
+        self._engine.reload(
+            model_config.from_message(request.config),
+            is_cancelled=lambda: not context.is_active(),
+        )
+        reply = model_management_pb2.ReloadConfigResponse()
+        reply.status.SetInParent()  # OK; a refusal is the status of the call itself
+        return reply

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.client import Client, Unavailable
+from serving.client import Client, InvalidArgument, Unavailable
 from serving.server.command import main
 
 FAST = ("--load_retry_interval_micros=100000", "--max_num_load_retries=0")
@@ -76,6 +76,52 @@ def test_a_server_from_an_empty_place_to_the_last_request(
         client.status("zoo", timeout_seconds=10)
 
 
+CONFIG = """
+config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" {more} }}
+"""
+
+
+def write_config(file, *entries):
+    """The text proto for (name, path, more text); written whole, as an editor would."""
+    lines = "".join(CONFIG.format(name=n, path=p, more=more) for n, p, more in entries)
+    staged = file.with_suffix(".new")
+    staged.write_text(f"model_config_list {{ {lines} }}")
+    staged.rename(file)
+
+
+def test_several_models_from_a_file_that_changes(
+    start_server, tmp_path, version_folder, other_version_folder, examples_folder
+):
+    file, bad = tmp_path / "models.config", tmp_path / "bad"
+    for base, number, source in [
+        ("zoo", 1, version_folder), ("zoo", 2, other_version_folder), ("more", 5, examples_folder),
+    ]:  # fmt: skip
+        shutil.copytree(source, tmp_path / base / str(number))
+    (bad / "1").mkdir(parents=True)
+    (bad / "1" / "saved_model.pb").write_bytes(b"\xff\xfe not a graph")
+    every = "model_version_policy { all {} } version_labels { key: 'old' value: 1 }"
+    write_config(
+        file, ("zoo", tmp_path / "zoo", every), ("bad", bad, ""), ("no", tmp_path / "no", "")
+    )
+    server = start_server(
+        f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=1",
+        "--enable_grpc_healthcheck_service", "--num_load_threads=1", *FAST,
+    )  # fmt: skip
+    # one damaged model and one missing folder hold up nobody
+    line = r"^serving zoo version 2 and 1, bad version none yet, no version none yet at ([^ ]+)"
+    with Client(server.wait_for(line)[1]) as client:
+        assert client.predict("zoo", {"x": 2}, label="old")["y"].tolist() == [[3.0]]
+        write_config(file, ("zoo", tmp_path / "zoo", ""), ("more", tmp_path / "more", ""))
+        server.wait_for(f"serving what {file} says")
+        assert [s.version for s in client.status("more")] == [5]
+        with pytest.raises(InvalidArgument, match="label: old"):
+            client.predict("zoo", {"x": 2}, label="old")
+        file.write_text("model_config_list { nonsense")
+        server.wait_for("Invalid protobuf file")
+        assert client.predict("zoo", {"x": 2})["y"].tolist() == [[4.0]]
+    assert server.stop(signal.SIGTERM) == 0
+
+
 @pytest.fixture
 def free_port():
     with socket.socket() as probe:
@@ -92,19 +138,20 @@ def signals():
         signal.signal(number, handler)
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_sentence(tmp_path, signals, caplog):
+def test_a_model_that_cannot_be_loaded_ends_the_server_with_a_sentence(tmp_path, signals, capsys):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"\xff\xfe not a graph")
     assert main(["--model_name=zoo", "--host=127.0.0.1", "--port=0",
                  f"--model_base_path={tmp_path}", *FAST]) == 255  # fmt: skip
-    (message,) = [r.message for r in caplog.records if "failed to start" in r.message]
-    assert "no version of zoo loads; version 1: cannot read" in message
+    text = capsys.readouterr().out
+    assert text.startswith("Failed to start server. Error: UNKNOWN: 1 servable(s) did not become ")
+    assert "{{name: zoo version: 1} due to error: DATA_LOSS: cannot read" in text
 
 
-def test_looking_once_at_an_empty_folder_ends_the_server_with_a_sentence(tmp_path, signals, caplog):
+def test_looking_once_at_an_empty_folder_ends_the_server_with_a_sentence(tmp_path, signals, capsys):
     flags = ["--port=0", f"--model_base_path={tmp_path}", "--file_system_poll_wait_seconds=0"]
     assert main(flags) == 255
-    assert f"no version of default in {tmp_path}" in caplog.text
+    assert f"NOT_FOUND: no version to serve in {tmp_path}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -121,22 +168,43 @@ def test_a_signal_while_waiting_for_a_model_ends_cleanly(
     thread.join()
 
 
-def test_a_taken_port_is_found_out_before_anything_is_loaded(tmp_path, caplog):
+@pytest.mark.parametrize(
+    ("flag", "text", "sentence"),
+    [
+        ("model_config_file", None, "NOT_FOUND: {file}; No such file or directory"),
+        ("model_config_file", "nonsense", "INVALID_ARGUMENT: Invalid protobuf file: '{file}': "),
+        ("ssl_config_file", 'server_key: "x"', "INVALID_ARGUMENT: {file}: server_key must be PEM"),
+        ("tensorflow_session_config_file", "x: 1", "INVALID_ARGUMENT: Invalid protobuf file: "),
+    ],
+)
+def test_a_file_that_cannot_be_used_ends_the_server_with_a_sentence(
+    flag, text, sentence, tmp_path, signals, capsys
+):
+    file = tmp_path / "file"
+    if text is not None:
+        file.write_text(text)
+    flags = ["--host=127.0.0.1", "--port=0", f"--model_base_path={tmp_path}"]
+    assert main([*flags, f"--{flag}={file}"]) == 255
+    said = capsys.readouterr().out
+    assert said.startswith(f"Failed to start server. Error: {sentence.format(file=file)}")
+
+
+def test_a_taken_port_is_found_out_before_anything_is_loaded(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         flags = ["--host=127.0.0.1", f"--port={port}", f"--model_base_path={tmp_path}"]
         assert main(flags) == 255
-    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in caplog.text
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().out
 
 
-def test_a_taken_rest_port_is_found_out_as_well(tmp_path, caplog):
+def test_a_taken_rest_port_is_found_out_as_well(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         flags = ["--host=127.0.0.1", "--port=0", f"--rest_api_port={port}"]
         assert main([*flags, f"--model_base_path={tmp_path}"]) == 255
-    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in caplog.text
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().out
 
 
-def test_an_unknown_host_is_a_sentence(tmp_path, caplog):
+def test_an_unknown_host_is_a_sentence(tmp_path, capsys):
     assert main(["--host=256.0.0.1", f"--model_base_path={tmp_path}"]) == 255
-    assert "cannot listen on 256.0.0.1:8500" in caplog.text
+    assert "cannot listen on 256.0.0.1:8500" in capsys.readouterr().out

@@ -7,7 +7,6 @@ import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
-    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -270,9 +269,3 @@ def test_status_ignores_labels(model):
 )
 def test_status_refuses_as_tf_serving_does(model, message, code, text):
     assert refusal(model.GetModelStatus, message) == (code, text)
-
-
-def test_methods_that_are_not_served_say_so(model):
-    message = model_management_pb2.ReloadConfigRequest()
-    code, _ = refusal(model.HandleReloadConfigRequest, message)
-    assert code == grpc.StatusCode.UNIMPLEMENTED

@@ -23,6 +23,10 @@ Reading order, each file using only the ones before it:
     web             HTTP around it, in a thread of its own
     transport       ports, sockets and TLS
     flags           the command line
-    operations      from flags to the REST port and what watches the server
+    metrics         counts and times, as Prometheus reads them
+    request_log     a share of the requests, kept as warmup records
+    observation     what is noted of each request: interceptor for gRPC, directly in REST
+    watch           from flags to all that
+    operations      from flags to the REST port
     command         puts the parts together and runs until told to stop
 """

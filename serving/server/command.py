@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.server.flags import USAGE_STATUS, ServerConfig, parse
+from serving.server.log_lines import JsonLines, PlainLines
 
 if TYPE_CHECKING:
     import grpc
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from serving.server.model_config import ModelConfig
     from serving.server.models import Models
     from serving.server.saved_model import LoadedModel
+    from serving.server.watch import Watch
     from serving.server.web import WebServer
 
 DRAIN_SECONDS = 30.0  # how long requests in flight may take after a stop signal
@@ -36,7 +38,7 @@ class StartError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the process's exit status."""
     config, unknown = parse(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    _set_up_logging(config)
     for argument in unknown:
         log.warning("unknown argument ignored: %s", argument)
     stop = threading.Event()
@@ -47,12 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE_STATUS
 
 
+def _set_up_logging(config: ServerConfig) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if config.log_as_json else PlainLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 def _serve(config: ServerConfig, stop: threading.Event) -> int:
     _check_addresses(config)
     log.info("starting from %s", config.model_config_file or config.model_base_path)
     with _starting():
         models, configs = _make_models(config)
         credentials = _credentials(config)
+        watch = _make_watch(config)
         _stop_on_signals(stop, models.changed)
         models.start(configs)
     while not (stop.is_set() or models.can_serve() or models.is_hopeless()):
@@ -65,7 +74,7 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
         if not models.can_serve():
             models.close()
             raise models.unavailable(list(models))
-        server, web = _open(models, config, credentials)
+        server, web = _open(models, config, credentials, watch)
     if config.model_config_file and config.model_config_file_poll_wait_seconds:
         threading.Thread(target=_follow, args=(config, models, stop), daemon=True).start()
     while not stop.wait(1.0):
@@ -75,6 +84,7 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
     if web:
         web.stop(DRAIN_SECONDS)
     stopped.wait()
+    watch.close()
     return _end(models)
 
 
@@ -236,13 +246,19 @@ def _open(
     models: "Models[LoadedModel]",
     config: ServerConfig,
     credentials: "grpc.ServerCredentials | None",
+    watch: "Watch",
 ) -> "tuple[grpc.Server, WebServer | None]":
     """Start answering; TF Serving, too, opens its ports only once models are up."""
     from serving.server import transport
     from serving.server.engine import Engine
+    from serving.server.interceptor import ObservingInterceptor
     from serving.server.services import make_server
 
-    engine = Engine(models, check_methods=config.enable_signature_method_name_check)
+    engine = Engine(
+        models,
+        check_methods=config.enable_signature_method_name_check,
+        on_run=watch.metrics.run if watch.metrics else None,
+    )
     server = make_server(
         engine,
         threads=config.grpc_max_threads,
@@ -251,6 +267,7 @@ def _open(
         has_health=config.enable_grpc_healthcheck_service,
         max_waiting=config.max_waiting_requests,
         max_request_bytes=config.max_request_bytes,
+        interceptors=[] if watch.observer.is_idle else [ObservingInterceptor(watch.observer)],
     )
     addresses = transport.listen(
         server,
@@ -259,7 +276,7 @@ def _open(
         socket_path=config.grpc_socket_path,
         credentials=credentials,
     )
-    web = _open_web(engine, config)
+    web = _open_web(engine, config, watch)
     server.start()
     shown = ", ".join(
         f"{name} version {' and '.join(str(v) for v in repository.available()) or 'none yet'}"
@@ -272,7 +289,13 @@ def _open(
     return server, web
 
 
-def _open_web(engine: "Engine", config: ServerConfig) -> "WebServer | None":
+def _make_watch(config: ServerConfig) -> "Watch":
+    from serving.server.watch import make_watch
+
+    return make_watch(config)
+
+
+def _open_web(engine: "Engine", config: ServerConfig, watch: "Watch") -> "WebServer | None":
     """The REST server if there is a port for it; only then is its software imported."""
     if config.rest_api_port == 0:
         return None
@@ -281,7 +304,7 @@ def _open_web(engine: "Engine", config: ServerConfig) -> "WebServer | None":
         return None
     from serving.server import operations
 
-    return operations.open_web(engine, config)
+    return operations.open_web(engine, config, watch)
 
 
 def _follow(config: ServerConfig, models: "Models[LoadedModel]", stop: threading.Event) -> None:

@@ -46,6 +46,12 @@ class ServerConfig:
     rest_api_enable_cors_support: bool
     max_request_bytes: int
     max_waiting_requests: int
+    monitoring_config_file: Path | None
+    request_log_prefix: Path | None
+    request_log_sampling_rate: float
+    request_log_max_bytes: int
+    log_each_request: bool
+    log_as_json: bool
 
 
 # Flags of TF Serving that are understood and change nothing here.
@@ -128,7 +134,7 @@ def _make_parser() -> _Parser:
         allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for name, kind, default, metavar, text in [*_flags(), *_rest_flags(), *_bounds()]:
+    for name, kind, default, metavar, text in [*_flags(), *_rest_flags(), *_operations_flags()]:
         bare: dict[str, Any] = {"nargs": "?", "const": True} if kind is _boolean else {}
         parser.add_argument(
             f"--{name}", type=kind, default=default, metavar=metavar, help=text, **bare
@@ -204,13 +210,23 @@ def _rest_flags() -> list[_Flag]:
     ]  # fmt: skip
 
 
-def _bounds() -> list[_Flag]:
+def _operations_flags() -> list[_Flag]:
     return [
         ("max_request_bytes", _integer(1, 2**31 - 1), 2**31 - 1, "N",
          "larger requests are refused, unread where they say their size"),
         ("max_waiting_requests", _integer(0), 1000, "N",
          "requests that may wait for a thread, of gRPC and of REST each; further ones are refused "
          "at once"),
+        ("monitoring_config_file", _path, None, "FILE",
+         "text MonitoringConfig: prometheus_config { enable: true path: '...' }, read at the REST "
+         "port"),
+        ("request_log_prefix", _path, None, "PATH",
+         "keep requests and answers in files whose names begin so; each can serve as warmup"),
+        ("request_log_sampling_rate", _share, 0.01, "SHARE", "which share of them, 0 to 1"),
+        ("request_log_max_bytes", _integer(1), 100 * 2**20, "N",
+         "begin the next file at this size, and after 1000 requests"),
+        ("log_each_request", _boolean, False, "BOOL", "a line on stderr for each request"),
+        ("log_as_json", _boolean, False, "BOOL", "each line on stderr is one JSON object"),
     ]  # fmt: skip
 
 
@@ -241,6 +257,16 @@ def _boolean(text: str) -> bool:
 
 def _path(text: str) -> Path | None:
     return Path(text) if text else None
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return share
 
 
 def _tags(text: str) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -17,9 +16,10 @@ from urllib.parse import unquote_to_bytes
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from serving.server import json_examples, json_input, json_output
+from serving.server import json_examples, json_input, json_output, messages
 from serving.server.engine import Engine, ModelChoice
 from serving.server.errors import Code, ServingError, invalid_argument
+from serving.server.observation import Call, Observer
 from serving.server.repository import State
 from serving.server.versions import MAX_VERSION
 
@@ -70,6 +70,16 @@ class Reply:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A request to run a model, as far as it has been read."""
+
+    choice: ModelChoice
+    body: json_input.Body
+    watched: Call
+    seconds: float
+
+
 def refusal(error: ServingError) -> Reply:
     """The reply that carries an error."""
     return Reply(HTTP_STATUS.get(error.code, 500), json_output.error(error.message))
@@ -78,30 +88,41 @@ def refusal(error: ServingError) -> Reply:
 class RestService:
     """TF Serving's REST interface; `timeout_seconds` is what a request may take in all."""
 
-    def __init__(self, engine: Engine, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, engine: Engine, *, timeout_seconds: float, observer: Observer | None = None
+    ) -> None:
         self._engine = engine
         self._timeout_seconds = timeout_seconds
+        self._observer = observer or Observer()
 
     def answer(self, request: Request) -> Reply:
         """The reply to a request below /v1, a refusal included; a bug is 500 and logged."""
-        try:
-            return Reply(HTTPStatus.OK, self._route(request))
-        except ServingError as error:
-            return refusal(error)
-        except Exception as error:
-            log.exception("a request failed unexpectedly")
-            text = f"{type(error).__name__}: {error}"
-            return refusal(ServingError(Code.INTERNAL, text))
-
-    def _route(self, request: Request) -> bytes:
         call = _CALL.fullmatch(request.path) if request.method == "POST" else None
+        watched = self._observer.begin(call["method"].capitalize() if call else "", "REST")
+        error = None
+        try:
+            body = self._call(call, request, watched) if call else self._look(request)
+            reply = Reply(HTTPStatus.OK, body)
+        except ServingError as refused:
+            error = refused
+        except Exception as failure:
+            log.exception("a request failed unexpectedly")
+            error = ServingError(Code.INTERNAL, f"{type(failure).__name__}: {failure}")
         if call:
-            methods: dict[str, Callable[[ModelChoice, Request], bytes]] = {
-                "predict": self._predict,
-                "classify": self._classify,
-                "regress": self._regress,
-            }
-            return methods[call["method"].lower()](_choice(call), request)
+            code, text = (error.code, error.message) if error else (Code.OK, "")
+            self._observer.end(watched, code, text)
+        return refusal(error) if error else reply
+
+    def _call(self, call: re.Match[str], request: Request, watched: Call) -> bytes:
+        choice = _choice(call)
+        body = json_input.parse(request.body)
+        watched.model, watched.signature = choice.name, body.signature
+        asked = _Asked(choice, body, watched, self._left(request))
+        if watched.api == "Predict":
+            return self._predict(asked)
+        return self._classify(asked) if watched.api == "Classify" else self._regress(asked)
+
+    def _look(self, request: Request) -> bytes:
         look = _LOOK.fullmatch(request.path) if request.method == "GET" else None
         if not look:
             raise invalid_argument(f"Malformed request: {request.method} {request.path}")
@@ -112,15 +133,18 @@ class RestService:
     def _left(self, request: Request) -> float:
         return self._timeout_seconds - (time.monotonic() - request.arrived)
 
-    def _predict(self, choice: ModelChoice, request: Request) -> bytes:
-        body = json_input.parse(request.body)
-        signature = body.signature
-        tensors = json_input.predict_inputs(body, self._inputs(choice, signature))
+    def _predict(self, asked: _Asked) -> bytes:
+        signature = asked.body.signature
+        tensors = json_input.predict_inputs(asked.body, self._inputs(asked.choice, signature))
         answer = self._engine.predict(
-            choice, tensors.inputs, signature=signature, timeout_seconds=self._left(request)
+            asked.choice, tensors.inputs, signature=signature, timeout_seconds=asked.seconds
         )
         write = json_output.predictions if tensors.by_rows else json_output.outputs
-        return write(answer.outputs)
+        text = write(answer.outputs)
+        self._observer.keep(
+            asked.watched, lambda: messages.predict(asked.choice.name, tensors.inputs, answer)
+        )
+        return text
 
     def _inputs(self, choice: ModelChoice, signature: str) -> dict[str, Any]:
         _, signatures = self._engine.signatures(choice)
@@ -134,19 +158,25 @@ class RestService:
             )
         return {key: inputs[key] for key in sorted(inputs)}
 
-    def _classify(self, choice: ModelChoice, request: Request) -> bytes:
-        body = json_input.parse(request.body)
-        signature, examples = body.signature, json_examples.examples(body)
+    def _classify(self, asked: _Asked) -> bytes:
+        examples = json_examples.examples(asked.body)
         answer = self._engine.classify(
-            choice, examples, signature=signature, timeout_seconds=self._left(request)
+            asked.choice, examples, signature=asked.body.signature, timeout_seconds=asked.seconds
+        )
+        asked.watched.examples = len(examples)
+        self._observer.keep(
+            asked.watched, lambda: messages.classify(asked.choice.name, examples, answer)
         )
         return json_output.classifications(answer.classes, answer.scores)
 
-    def _regress(self, choice: ModelChoice, request: Request) -> bytes:
-        body = json_input.parse(request.body)
-        signature, examples = body.signature, json_examples.examples(body)
+    def _regress(self, asked: _Asked) -> bytes:
+        examples = json_examples.examples(asked.body)
         answer = self._engine.regress(
-            choice, examples, signature=signature, timeout_seconds=self._left(request)
+            asked.choice, examples, signature=asked.body.signature, timeout_seconds=asked.seconds
+        )
+        asked.watched.examples = len(examples)
+        self._observer.keep(
+            asked.watched, lambda: messages.regress(asked.choice.name, examples, answer)
         )
         return json_output.regressions(answer.values)
 

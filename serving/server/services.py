@@ -45,6 +45,7 @@ def make_server(
     has_health: bool = False,
     max_waiting: int = 1000,
     max_request_bytes: int = MAX_MESSAGE_BYTES,
+    interceptors: "Sequence[grpc.ServerInterceptor[Any, Any]]" = (),
 ) -> grpc.Server:
     """A gRPC server for `engine`, without a port yet, that runs `threads` requests at a time.
 
@@ -61,6 +62,7 @@ def make_server(
     }
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="request"),
+        interceptors=list(interceptors),
         maximum_concurrent_rpcs=threads + max_waiting,
         options=list(options.items()),
     )
@@ -104,14 +106,14 @@ def _choice(request: Any) -> ModelChoice:
     )
 
 
-def _write_spec(choice: ModelChoice, answer: Any, spec: Any) -> None:
+def write_spec(model: str, answer: Any, spec: Any) -> None:
     """What was resolved: name, signature and version, never the label."""
-    spec.name = choice.name
+    spec.name = model
     spec.signature_name = answer.signature
     spec.version.value = answer.version
 
 
-def _write_classes(answer: Classification, result: Any) -> None:
+def write_classes(answer: Classification, result: Any) -> None:
     """One list of (label, score) for each example; a part that the model lacks stays empty."""
     result.SetInParent()
     present = [array for array in (answer.classes, answer.scores) if array is not None]
@@ -132,7 +134,8 @@ def _text(label: bytes) -> str:
         raise invalid_argument(f"classes hold {label!r}, which is not UTF-8 text") from error
 
 
-def _write_values(answer: Regression, result: Any) -> None:
+def write_values(answer: Regression, result: Any) -> None:
+    """One value for each example."""
     result.SetInParent()
     for value in answer.values.tolist():
         result.regressions.add(value=value)
@@ -158,7 +161,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             timeout_seconds=timeout_seconds,
         )
         reply = predict_pb2.PredictResponse()
-        _write_spec(choice, answer, reply.model_spec)
+        write_spec(choice.name, answer, reply.model_spec)
         for name, array in answer.outputs.items():
             try:
                 tensors.encode(array, reply.outputs[name], as_content=self._as_content)
@@ -200,8 +203,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             timeout_seconds=timeout_seconds,
         )
         reply = classification_pb2.ClassificationResponse()
-        _write_spec(choice, answer, reply.model_spec)
-        _write_classes(answer, reply.result)
+        write_spec(choice.name, answer, reply.model_spec)
+        write_classes(answer, reply.result)
         return reply
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -216,8 +219,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             timeout_seconds=timeout_seconds,
         )
         reply = regression_pb2.RegressionResponse()
-        _write_spec(choice, answer, reply.model_spec)
-        _write_values(answer, reply.result)
+        write_spec(choice.name, answer, reply.model_spec)
+        write_values(answer, reply.result)
         return reply
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -236,11 +239,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         reply = inference_pb2.MultiInferenceResponse()
         for answer in answers:
             result = reply.results.add()
-            _write_spec(choice, answer, result.model_spec)
+            write_spec(choice.name, answer, result.model_spec)
             if isinstance(answer, Classification):
-                _write_classes(answer, result.classification_result)
+                write_classes(answer, result.classification_result)
             else:
-                _write_values(answer, result.regression_result)
+                write_values(answer, result.regression_result)
         return reply
 
 

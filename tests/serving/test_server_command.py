@@ -23,10 +23,14 @@ def test_a_server_from_an_empty_place_to_the_last_request(
     start_server, tmp_path, version_folder, other_version_folder, free_port
 ):
     base, staging = tmp_path / "models", tmp_path / "staging"
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
     socket_path = tmp_path / "s"
     server = start_server(
         "--model_name=zoo", "--model-base-path", str(base), f"--grpc_socket_path={socket_path}",
         "--port=0", "--unheard_of=1", f"--rest_api_port={free_port}", *FAST,
+        f"--monitoring_config_file={monitoring}", f"--request_log_prefix={tmp_path}/kept",
+        "--request_log_sampling_rate=1", "--log_each_request",
     )  # fmt: skip
     server.wait_for("unknown argument ignored: --unheard_of=1")
     server.wait_for("waiting for versions, .* does not exist")
@@ -40,6 +44,10 @@ def test_a_server_from_an_empty_place_to_the_last_request(
         rest = f"http://127.0.0.1:{free_port}/v1/models/zoo:predict"
         with urllib.request.urlopen(rest, b'{"inputs": {"x": 2}}') as reply:
             assert json.load(reply) == {"outputs": {"double": 4.0, "y": 3.0}}
+        server.wait_for(r"model=zoo .* api=Predict entrypoint=REST status=OK milliseconds=\d")
+        page = f"http://127.0.0.1:{free_port}/monitoring/prometheus/metrics"
+        with urllib.request.urlopen(page) as reply:
+            assert 'request_count{model_name="zoo",status="OK"' in reply.read().decode()
 
         # half-copied: the graph is there, the variables are not; the old version goes on
         shutil.copytree(
@@ -72,6 +80,8 @@ def test_a_server_from_an_empty_place_to_the_last_request(
             assert server.stop(signal.SIGTERM) == 0
             assert list(slow.result().outputs["n"].int_val) == [300_000]
     assert server.lines[-2:] == ["stopped", "<end>"]
+    (kept,) = tmp_path.glob("kept-*")
+    assert sum(1 for _ in tf.data.TFRecordDataset(str(kept))) == 5
     with pytest.raises(Unavailable, match="no server answers at"), Client(target) as client:
         client.status("zoo", timeout_seconds=10)
 
@@ -203,6 +213,13 @@ def test_a_taken_rest_port_is_found_out_as_well(tmp_path, capsys):
         flags = ["--host=127.0.0.1", "--port=0", f"--rest_api_port={port}"]
         assert main([*flags, f"--model_base_path={tmp_path}"]) == 255
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().out
+
+
+def test_a_log_without_a_folder_ends_the_server_with_a_sentence(tmp_path, signals, capsys):
+    flags = ["--port=0", f"--request_log_prefix={tmp_path}/no/kept"]
+    assert main([*flags, f"--model_base_path={tmp_path}"]) == 255
+    out = capsys.readouterr().out
+    assert f"the folder of the request log, {tmp_path}/no, is not there" in out
 
 
 def test_an_unknown_host_is_a_sentence(tmp_path, capsys):

@@ -74,6 +74,8 @@ def test_unknown_flags_are_handed_back():
         ([BASE, "--grpc_max_threads=0"], "'0' is not a whole number from 1 up"),
         ([BASE, "--enable_model_warmup=maybe"], "'maybe' is neither true nor false"),
         ([BASE, "--saved_model_tags=,"], "at least one tag"),
+        ([BASE, "--request_log_sampling_rate=2"], "'2' is not a number from 0 to 1"),
+        ([BASE, "--request_log_sampling_rate=all"], "'all' is not a number from 0 to 1"),
         ([BASE, "--rest_api_port=-1"], "'-1' is not a whole number from 0 to 65535"),
         ([BASE, "--rest_api_timeout_in_ms=0"], "'0' is not a whole number from 1 up"),
         ([BASE, "--max_request_bytes=3e9"], "'3e9' is not a whole number from 1 to 2147483647"),

@@ -25,7 +25,7 @@ Reading order, each file using only the ones before it:
     flags           the command line
     metrics         counts and times, as Prometheus reads them
     request_log     a share of the requests, kept as warmup records
-    observation     what is noted of each request: interceptor for gRPC, directly in REST
+    observation     what is noted of each request, by `observed` of those over gRPC
     watch           from flags to all that
     operations      from flags to the REST port
     command         puts the parts together and runs until told to stop

@@ -251,7 +251,6 @@ def _open(
     """Start answering; TF Serving, too, opens its ports only once models are up."""
     from serving.server import transport
     from serving.server.engine import Engine
-    from serving.server.interceptor import ObservingInterceptor
     from serving.server.services import make_server
 
     engine = Engine(
@@ -267,7 +266,7 @@ def _open(
         has_health=config.enable_grpc_healthcheck_service,
         max_waiting=config.max_waiting_requests,
         max_request_bytes=config.max_request_bytes,
-        interceptors=[] if watch.observer.is_idle else [ObservingInterceptor(watch.observer)],
+        observer=None if watch.observer.is_idle else watch.observer,
     )
     addresses = transport.listen(
         server,

@@ -29,6 +29,8 @@ Array = np.ndarray[Any, Any]
 log = logging.getLogger(__name__)
 
 GRAPH_FILE = "saved_model.pb"
+# gRPC tells of a call without a deadline that three hundred thousand million years are left.
+MAX_TIMEOUT_SECONDS = 1e9
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class LoadedModel:
             ServingError: with TensorFlow's own code and message when the graph refuses.
         """
         options = None
-        if timeout_seconds is not None:
+        if timeout_seconds is not None and timeout_seconds < MAX_TIMEOUT_SECONDS:
             milliseconds = max(1, int(timeout_seconds * 1000))
             text = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
             options = pywrap_tf_session.TF_NewBufferFromString(text)

@@ -24,6 +24,8 @@ from serving.server import model_config, tensors
 from serving.server.classification import examples_in, tasks_in
 from serving.server.engine import Classification, Engine, ModelChoice, Regression
 from serving.server.errors import Code, ServingError, invalid_argument
+from serving.server.observation import Observer
+from serving.server.observed import observe
 from serving.server.prediction import ProtoInputs
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ def make_server(
     has_health: bool = False,
     max_waiting: int = 1000,
     max_request_bytes: int = MAX_MESSAGE_BYTES,
-    interceptors: "Sequence[grpc.ServerInterceptor[Any, Any]]" = (),
+    observer: Observer | None = None,
 ) -> grpc.Server:
     """A gRPC server for `engine`, without a port yet, that runs `threads` requests at a time.
 
@@ -62,13 +64,13 @@ def make_server(
     }
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="request"),
-        interceptors=list(interceptors),
         maximum_concurrent_rpcs=threads + max_waiting,
         options=list(options.items()),
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(engine, as_content=as_content), server
-    )
+    prediction_service = PredictionService(engine, as_content=as_content)
+    if observer is not None:
+        observe(prediction_service, observer)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction_service, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(engine), server)
     names = list(SERVICES)
     if has_health:

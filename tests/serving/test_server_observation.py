@@ -21,7 +21,6 @@ from tensorflow_serving.apis import (
 from serving.server import saved_model, warmup
 from serving.server.engine import Engine
 from serving.server.errors import Code, ServingError
-from serving.server.interceptor import ObservingInterceptor
 from serving.server.log_lines import JsonLines, PlainLines
 from serving.server.metrics import DEFAULT_PATH, MAX_SERIES, Metrics, read_path
 from serving.server.observation import Observer
@@ -53,7 +52,7 @@ class Watched:
     def __init__(self, repositories, observer):
         metrics = observer.metrics
         engine = Engine(repositories, on_run=metrics.run if metrics else None)
-        self._grpc = make_server(engine, threads=2, interceptors=[ObservingInterceptor(observer)])
+        self._grpc = make_server(engine, threads=2, observer=observer)
         target = f"127.0.0.1:{self._grpc.add_insecure_port('127.0.0.1:0')}"
         self._grpc.start()
         pages = {DEFAULT_PATH: lambda: Reply(200, metrics.page(), "text/plain")} if metrics else {}

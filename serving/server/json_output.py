@@ -24,8 +24,8 @@ _SPACER = b"\x00"  # stands for a comma that is already in its place
 
 
 def error(message: str) -> bytes:
-    """The body of every refusal."""
-    return _object({"error": orjson.dumps(message)}, 0)
+    """The body of every refusal; half a surrogate pair, quoted from a request, becomes `?`."""
+    return _object({"error": _string(message.encode("utf-8", "replace"))}, 0)
 
 
 def predictions(outputs: Mapping[str, Array]) -> bytes:

@@ -19,7 +19,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             value["exception"] = self.formatException(record.exc_info)
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value)
 
 
 class PlainLines(logging.Formatter):

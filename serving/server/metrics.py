@@ -160,7 +160,7 @@ class Metrics:
     def page(self) -> bytes:
         """The page that Prometheus reads."""
         lines = [line for metric in vars(self).values() for line in metric.lines()]
-        return "\n".join([*lines, ""]).encode()
+        return "\n".join([*lines, ""]).encode("utf-8", "replace")
 
 
 def _make_config() -> Any:

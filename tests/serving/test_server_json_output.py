@@ -138,3 +138,4 @@ def test_what_rows_cannot_hold_is_refused(outputs, message):
 def test_text_that_is_no_utf8_is_replaced_and_errors_are_objects():
     assert json.loads(json_output.outputs({"y": strings(b"a\xff")}))["outputs"] == ["a\ufffd"]
     assert json_output.error('a "b"\n').decode() == '{\n    "error": "a \\"b\\"\\n"\n}'
+    assert json.loads(json_output.error("\ud800")) == {"error": "?"}

@@ -144,6 +144,9 @@ def test_latencies_fall_into_tf_servings_buckets():
 
 def test_counting_is_exact_with_many_threads_and_callers_cannot_fill_the_memory():
     metrics = Metrics()
+    metrics.request("m", "half a pair: \ud800", Code.NOT_FOUND)
+    assert b"half a pair: ?" in metrics.page()
+    metrics = Metrics()
 
     def count():
         for _ in range(2000):

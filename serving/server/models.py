@@ -70,9 +70,9 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
         Raises:
             ServingError: INVALID_ARGUMENT for configurations that cannot be.
         """
-        self._apply(configs)
-        for config in configs:
-            self._repositories[config.name].set_labels(config.labels)
+        _, repositories = self._apply(configs)
+        for repository in repositories:
+            repository.set_labels(self._configs[repository.name].labels)
 
     def reload(
         self, configs: Sequence[ModelConfig], *, is_cancelled: Callable[[], bool] = lambda: False
@@ -87,22 +87,20 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
                 changed; UNKNOWN if a model does not load, FAILED_PRECONDITION for a label,
                 CANCELLED or ABORTED if the caller or a newer configuration ends the wait.
         """
-        turn = self._apply(configs)
-        for config in configs:
-            repository = self._repositories.get(config.name)
-            while repository is not None and not repository.settled.wait(WAIT_TICK_SECONDS):
+        turn, repositories = self._apply(configs)
+        for repository in repositories:
+            while not repository.settled.wait(WAIT_TICK_SECONDS) and self._applied == turn:
                 if is_cancelled():
                     raise ServingError(Code.CANCELLED, "the caller does not wait any longer")
-                if self._applied != turn:
-                    break
+        with self._lock:
             if self._applied != turn:
                 raise ServingError(Code.ABORTED, "another configuration has replaced this one")
-        failed = [c.name for c in configs if self._repositories[c.name].latest() is None]
-        if failed:
-            raise self.unavailable(failed, "model(s)")
-        self._move_labels(configs)
+            failed = [r.name for r in repositories if r.latest() is None]
+            if failed:
+                raise self.unavailable(failed, "model(s)")
+            self._move_labels(configs)
 
-    def _apply(self, configs: Sequence[ModelConfig]) -> int:
+    def _apply(self, configs: Sequence[ModelConfig]) -> tuple[int, list[Repository[Model]]]:
         model_config.check(configs)
         with self._lock:
             model_config.check_platforms(self._configs, configs)
@@ -120,7 +118,7 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
                 self._leaving[-1].stop()
             self._repositories = kept
             self._applied += 1
-            return self._applied
+            return self._applied, list(kept.values())
 
     def _open(self, config: ModelConfig) -> Repository[Model]:
         repository = Repository(

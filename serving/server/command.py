@@ -69,6 +69,7 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
     while not stop.wait(1.0):
         pass
     log.info("stopping: waiting for requests in flight, at most %.0f s", DRAIN_SECONDS)
+    models.drain()
     server.stop(DRAIN_SECONDS).wait()
     return _end(models)
 
@@ -173,10 +174,10 @@ def _model_configs(config: ServerConfig) -> "list[ModelConfig]":
 def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
     from serving.server import saved_model, warmup
 
-    session_config = _session_config(config)
+    session = session_config(config)
 
     def load(name: str, path: Path) -> "LoadedModel":
-        model = saved_model.load(path, tags=config.saved_model_tags, session_config=session_config)
+        model = saved_model.load(path, tags=config.saved_model_tags, session_config=session)
         if config.enable_model_warmup:
             iterations = max(1, config.num_request_iterations_for_warmup)
             try:
@@ -191,7 +192,7 @@ def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
     return load
 
 
-def _session_config(config: ServerConfig) -> "ConfigProto":
+def session_config(config: ServerConfig) -> "ConfigProto":
     """The session's options: those of the file, and the threads that flags ask for."""
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
 

@@ -46,6 +46,7 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
         self._configs: dict[str, ModelConfig] = {}
         self._repositories: dict[str, Repository[Model]] = {}
         self._leaving: list[Repository[Model]] = []
+        self._draining = threading.Event()
         self._applied = 0  # how many configurations there have been
         self.changed = threading.Event()
         """Set whenever a repository has news; whoever waits clears it."""
@@ -85,11 +86,14 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
         Raises:
             ServingError: INVALID_ARGUMENT for configurations that cannot be, before anything is
                 changed; UNKNOWN if a model does not load, FAILED_PRECONDITION for a label,
-                CANCELLED or ABORTED if the caller or a newer configuration ends the wait.
+                CANCELLED, ABORTED or UNAVAILABLE if the caller, a newer
+                configuration or the server's end ends the wait.
         """
         turn, repositories = self._apply(configs)
         for repository in repositories:
             while not repository.settled.wait(WAIT_TICK_SECONDS) and self._applied == turn:
+                if self._draining.is_set():
+                    raise ServingError(Code.UNAVAILABLE, "the server is stopping")
                 if is_cancelled():
                     raise ServingError(Code.CANCELLED, "the caller does not wait any longer")
         with self._lock:
@@ -185,6 +189,10 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
             Code.UNKNOWN,
             f"{len(names)} {noun} did not become available: {{{', '.join(reasons)}}}",
         )
+
+    def drain(self) -> None:
+        """End all waits for new models; what is available goes on."""
+        self._draining.set()
 
     def close(self, timeout_seconds: float = 10.0) -> bool:
         """Let every model go; False if a load is still going on then."""

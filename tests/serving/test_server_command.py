@@ -13,7 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.client import Client, InvalidArgument, Unavailable
+from serving.server import command
 from serving.server.command import main
+from serving.server.flags import parse
 
 FAST = ("--load_retry_interval_micros=100000", "--max_num_load_retries=0")
 
@@ -187,6 +189,25 @@ def test_a_file_that_cannot_be_used_ends_the_server_with_a_sentence(
     assert main([*flags, f"--{flag}={file}"]) == 255
     said = capsys.readouterr().out
     assert said.startswith(f"Failed to start server. Error: {sentence.format(file=file)}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "intra", "inter"),
+    [
+        ([], 3, 0),
+        (["--tensorflow_session_parallelism=2"], 2, 2),
+        (["--tensorflow_session_parallelism=2", "--tensorflow_intra_op_parallelism=1"], 1, 2),
+        (["--tensorflow_inter_op_parallelism=5"], 3, 5),
+    ],
+)
+def test_flags_override_the_sessions_file(flags, intra, inter, tmp_path):
+    file = tmp_path / "session"
+    file.write_text("intra_op_parallelism_threads: 3 use_per_session_threads: true")
+    flags = [*flags, "--model_base_path=m", f"--tensorflow_session_config_file={file}"]
+    session = command.session_config(parse(flags)[0])
+    assert session.intra_op_parallelism_threads == intra
+    assert session.inter_op_parallelism_threads == inter
+    assert session.use_per_session_threads
 
 
 def test_a_taken_port_is_found_out_before_anything_is_loaded(tmp_path, capsys):

@@ -130,7 +130,9 @@ def load(
     Raises:
         ServingError: if the folder does not hold a complete SavedModel with these tags.
     """
-    _register_operations(_read(path))
+    saved_model = _read(path)
+    _check_tags(saved_model, tags, path)
+    _register_operations(saved_model)
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=session_config)
     try:
@@ -160,6 +162,17 @@ def _read(path: Path) -> Any:
         file = text if is_text else binary
         raise ServingError(Code.DATA_LOSS, f"cannot read {file}: {error}") from error
     return saved_model
+
+
+def _check_tags(saved_model: Any, tags: Sequence[str], path: Path) -> None:
+    there = [set(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs]
+    if set(tags) not in there:
+        shown = "; ".join("{ " + " ".join(sorted(each)) + " }" for each in there) or "none"
+        raise ServingError(
+            Code.NOT_FOUND,
+            "Could not find meta graph def matching supplied tags: "
+            f"{{ {' '.join(sorted(tags))} }}. {path} has: {shown}",
+        )
 
 
 def _register_operations(saved_model: Any) -> None:

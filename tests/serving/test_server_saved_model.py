@@ -91,8 +91,13 @@ def test_missing_variables_are_refused(tmp_path, version_folder):
 
 
 def test_unknown_tags_are_refused(version_folder):
-    with pytest.raises(ServingError, match="gpu"):
-        saved_model.load(version_folder, tags=["gpu"])
+    with pytest.raises(ServingError) as caught:
+        saved_model.load(version_folder, tags=["serve", "gpu"])
+    assert caught.value.code == Code.NOT_FOUND
+    assert caught.value.message == (
+        "Could not find meta graph def matching supplied tags: { gpu serve }. "
+        f"{version_folder} has: {{ serve }}"
+    )
 
 
 def test_unknown_operations_are_named(tmp_path, version_folder):

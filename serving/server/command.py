@@ -83,6 +83,7 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
     while not stop.wait(1.0):
         pass
     log.info("stopping: waiting for requests in flight, at most %.0f s", DRAIN_SECONDS)
+    models.drain()
     stopped = server.stop(DRAIN_SECONDS)
     if web:
         web.stop(DRAIN_SECONDS)
@@ -190,10 +191,10 @@ def _model_configs(config: ServerConfig) -> "list[ModelConfig]":
 def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
     from serving.server import saved_model, warmup
 
-    session_config = _session_config(config)
+    session = session_config(config)
 
     def load(name: str, path: Path) -> "LoadedModel":
-        model = saved_model.load(path, tags=config.saved_model_tags, session_config=session_config)
+        model = saved_model.load(path, tags=config.saved_model_tags, session_config=session)
         if config.enable_model_warmup:
             iterations = max(1, config.num_request_iterations_for_warmup)
             try:
@@ -208,7 +209,7 @@ def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
     return load
 
 
-def _session_config(config: ServerConfig) -> "ConfigProto":
+def session_config(config: ServerConfig) -> "ConfigProto":
     """The session's options: those of the file, and the threads that flags ask for."""
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
@@ -280,15 +281,18 @@ def _open(
     )
     web = _open_web(engine, config, watch)
     server.start()
-    shown = ", ".join(
-        f"{name} version {' and '.join(str(v) for v in repository.available()) or 'none yet'}"
-        for name, repository in models.items()
-    )
-    log.info("serving %s at %s (gRPC)", shown, " and ".join(addresses))
+    log.info("serving %s at %s (gRPC)", _shown(models), " and ".join(addresses))
     if web:
         web.start()
         log.info("answering REST at http://%s:%d", config.host, web.port)
     return server, web
+
+
+def _shown(models: "Models[LoadedModel]") -> str:
+    return ", ".join(
+        f"{name} version {' and '.join(str(v) for v in repository.available()) or 'none yet'}"
+        for name, repository in models.items()
+    )
 
 
 def _make_watch(config: ServerConfig) -> "Watch":

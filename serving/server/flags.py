@@ -131,10 +131,13 @@ def _make_parser() -> _Parser:
     parser = _Parser(
         prog="python -m serving.server",
         description="Serve SavedModels over TF Serving's protocol, with its flags.",
+        usage="%(prog)s --model_base_path=FOLDER [--flag=value ...]",
         allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for name, kind, default, metavar, text in [*_flags(), *_rest_flags(), *_operations_flags()]:
+        if default not in (None, "", (), False):
+            shown = ",".join(default) if isinstance(default, tuple) else str(default).lower()
+            text += f" (default: {shown})"
         bare: dict[str, Any] = {"nargs": "?", "const": True} if kind is _boolean else {}
         parser.add_argument(
             f"--{name}", type=kind, default=default, metavar=metavar, help=text, **bare
@@ -149,14 +152,17 @@ _Flag = tuple[str, Callable[[str], Any], Any, str, str]
 
 def _flags() -> list[_Flag]:
     """Name, type, default, the word for a value in --help, and what it does."""
-    count, size, switch = _integer(0), _integer(1), _boolean
-    threads = 4 * (os.cpu_count() or 1)
+    return [*_wire_flags(), *_model_flags(), *_session_flags()]
+
+
+def _wire_flags() -> list[_Flag]:
+    switch, threads = _boolean, 4 * (os.cpu_count() or 1)
     return [
         ("host", str, "0.0.0.0", "HOST", "address to listen on"),
         ("port", _integer(0, 65535), 8500, "N",
          "gRPC port; 0 picks a free one, or none where a socket path is given"),
         ("grpc_socket_path", str, "", "PATH", "listen on a unix socket too"),
-        ("grpc_max_threads", size, threads, "N", "requests that may run at the same time"),
+        ("grpc_max_threads", _integer(1), threads, "N", "requests that may run at the same time"),
         ("grpc_channel_arguments", _channel_arguments, (), "K=V,K=V",
          "further options of the gRPC server, such as grpc.max_connection_age_ms=2000"),
         ("ssl_config_file", _path, None, "FILE",
@@ -167,6 +173,12 @@ def _flags() -> list[_Flag]:
          "answer Predict in tensor_content instead of float_val and its siblings"),
         ("enable_signature_method_name_check", switch, False, "BOOL",
          "Classify and Regress refuse signatures that are stored as predicting ones"),
+    ]  # fmt: skip
+
+
+def _model_flags() -> list[_Flag]:
+    count, switch = _integer(0), _boolean
+    return [
         ("model_name", str, "default", "NAME", "the name that callers use"),
         ("model_base_path", _path, None, "FOLDER", "holds one folder per version, named by "
          "integers; with model_name it is ignored where there is a model_config_file"),
@@ -182,6 +194,12 @@ def _flags() -> list[_Flag]:
         ("load_retry_interval_micros", count, 60_000_000, "N",
          "microseconds between these attempts"),
         ("num_load_threads", count, 0, "N", "models that may be loaded at the same time; 0: all"),
+    ]  # fmt: skip
+
+
+def _session_flags() -> list[_Flag]:
+    count, switch = _integer(0), _boolean
+    return [
         ("enable_model_warmup", switch, True, "BOOL",
          "replay assets.extra/tf_serving_warmup_requests"),
         ("num_request_iterations_for_warmup", count, 0, "N",

@@ -14,8 +14,10 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
+    model_service_pb2,
     model_service_pb2_grpc,
     predict_pb2,
+    prediction_service_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
@@ -35,7 +37,11 @@ Reply = TypeVar("Reply")
 MAX_MESSAGE_BYTES = 2**31 - 1
 MAX_ERROR_CHARACTERS = 1024
 SIGNATURES_FIELD = "signature_def"
-SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+SERVICES = tuple(
+    service.full_name
+    for module in (prediction_service_pb2, model_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
 
 
 def make_server(

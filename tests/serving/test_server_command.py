@@ -11,10 +11,13 @@ import urllib.request
 import grpc
 import pytest
 import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.client import Client, InvalidArgument, Unavailable
+from serving.server import command
 from serving.server.command import main
+from serving.server.flags import parse
 
 FAST = ("--load_retry_interval_micros=100000", "--max_num_load_retries=0")
 
@@ -100,8 +103,9 @@ def write_config(file, *entries):
 
 
 def test_several_models_from_a_file_that_changes(
-    start_server, tmp_path, version_folder, other_version_folder, examples_folder
-):
+    start_server, tmp_path, version_folder, other_version_folder, examples_folder, pem,
+    write_ssl_config,
+):  # fmt: skip
     file, bad = tmp_path / "models.config", tmp_path / "bad"
     for base, number, source in [
         ("zoo", 1, version_folder), ("zoo", 2, other_version_folder), ("more", 5, examples_folder),
@@ -113,13 +117,24 @@ def test_several_models_from_a_file_that_changes(
     write_config(
         file, ("zoo", tmp_path / "zoo", every), ("bad", bad, ""), ("no", tmp_path / "no", "")
     )
+    key, certificate = pem["server"]
+    ssl = write_ssl_config(tmp_path / "ssl", server_key=key, server_cert=certificate)
+    session = tmp_path / "session"
+    session.write_text("inter_op_parallelism_threads: 2")
     server = start_server(
         f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=1",
-        "--enable_grpc_healthcheck_service", "--num_load_threads=1", *FAST,
+        f"--ssl_config_file={ssl}", f"--tensorflow_session_config_file={session}",
+        "--tensorflow_intra_op_parallelism=1", "--enable_serialization_as_tensor_content",
+        "--enable_grpc_healthcheck_service", "--grpc_max_threads=2", "--num_load_threads=1", *FAST,
     )  # fmt: skip
     # one damaged model and one missing folder hold up nobody
     line = r"^serving zoo version 2 and 1, bad version none yet, no version none yet at ([^ ]+)"
-    with Client(server.wait_for(line)[1]) as client:
+    credentials = grpc.ssl_channel_credentials(pem["ca"])
+    with grpc.secure_channel(server.wait_for(line)[1], credentials) as channel:
+        client = Client(channel=channel)
+        health = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="PredictionService")
+        assert health.Check(request, timeout=30).status == health_pb2.HealthCheckResponse.SERVING
         assert client.predict("zoo", {"x": 2}, label="old")["y"].tolist() == [[3.0]]
         write_config(file, ("zoo", tmp_path / "zoo", ""), ("more", tmp_path / "more", ""))
         server.wait_for(f"serving what {file} says")
@@ -197,6 +212,25 @@ def test_a_file_that_cannot_be_used_ends_the_server_with_a_sentence(
     assert main([*flags, f"--{flag}={file}"]) == 255
     said = capsys.readouterr().out
     assert said.startswith(f"Failed to start server. Error: {sentence.format(file=file)}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "intra", "inter"),
+    [
+        ([], 3, 0),
+        (["--tensorflow_session_parallelism=2"], 2, 2),
+        (["--tensorflow_session_parallelism=2", "--tensorflow_intra_op_parallelism=1"], 1, 2),
+        (["--tensorflow_inter_op_parallelism=5"], 3, 5),
+    ],
+)
+def test_flags_override_the_sessions_file(flags, intra, inter, tmp_path):
+    file = tmp_path / "session"
+    file.write_text("intra_op_parallelism_threads: 3 use_per_session_threads: true")
+    flags = [*flags, "--model_base_path=m", f"--tensorflow_session_config_file={file}"]
+    session = command.session_config(parse(flags)[0])
+    assert session.intra_op_parallelism_threads == intra
+    assert session.inter_op_parallelism_threads == inter
+    assert session.use_per_session_threads
 
 
 def test_a_taken_port_is_found_out_before_anything_is_loaded(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The embedded model server: TF Serving's gRPC protocol around a SavedModel.
+"""The embedded model server: TF Serving's gRPC and REST interfaces around a SavedModel.
 
     python -m serving.server --port=8500 --model_name=gpt --model_base_path=exports/gpt
 
@@ -18,7 +18,15 @@ Reading order, each file using only the ones before it:
     models          a repository for each of them; a new configuration replaces the old
     engine          request -> model, version, answer; no protocol in sight
     services        gRPC: decode, call the engine, encode
+    json_*          JSON bodies <-> arrays and tf.Examples
+    rest            REST: decode, call the engine, encode
+    web             HTTP around it, in a thread of its own
     transport       ports, sockets and TLS
     flags           the command line
+    metrics         counts and times, as Prometheus reads them
+    request_log     a share of the requests, kept as warmup records
+    observation     what is noted of each request, by `observed` of those over gRPC
+    watch           from flags to all that
+    operations      from flags to the REST port
     command         puts the parts together and runs until told to stop
 """

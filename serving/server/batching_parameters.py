@@ -3,26 +3,26 @@
 import os
 from pathlib import Path
 
-from google.protobuf import text_format
-
 from serving.server.batching import Parameters
 from serving.server.declared import declare
 from serving.server.errors import ServingError, invalid_argument
+from serving.server.model_config import read_text_message
 
 OF_VERSION = "batching_params.pbtxt"  # in the folder of a version, for that version alone
 
+_INTEGER = {"value": "int64"}
 BatchingParameters = declare(
     "BatchingParameters",
     {
-        "max_batch_size": "Int64Value",
-        "batch_timeout_micros": "Int64Value",
-        "max_enqueued_batches": "Int64Value",
-        "num_batch_threads": "Int64Value",
-        "thread_pool_name": "StringValue",
+        "max_batch_size": _INTEGER,
+        "batch_timeout_micros": _INTEGER,
+        "max_enqueued_batches": _INTEGER,
+        "num_batch_threads": _INTEGER,
+        "thread_pool_name": {"value": "string"},
         "allowed_batch_sizes": "*int64",
         "pad_variable_length_inputs": "bool",
-        "enable_large_batch_splitting": "BoolValue",
-        "max_execution_batch_size": "Int64Value",
+        "enable_large_batch_splitting": {"value": "bool"},
+        "max_execution_batch_size": _INTEGER,
     },
 )
 
@@ -35,10 +35,7 @@ def read(file: Path | None) -> Parameters:
     """
     message = BatchingParameters()
     if file is not None:
-        try:
-            text_format.Parse(file.read_text(encoding="utf-8"), message)
-        except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-            raise invalid_argument(f"{file} is no BatchingParameters text: {error}") from error
+        read_text_message(file, message)
     values = {
         field.name: value.value if field.message_type else value
         for field, value in message.ListFields()

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.server.flags import USAGE_STATUS, ServerConfig, parse
+from serving.server.log_lines import JsonLines, PlainLines
 
 if TYPE_CHECKING:
     import grpc
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
     from serving.server.batching import Batching
+    from serving.server.engine import Engine
     from serving.server.model_config import ModelConfig
     from serving.server.models import Models
     from serving.server.saved_model import LoadedModel
+    from serving.server.watch import Watch
+    from serving.server.web import WebServer
 
 DRAIN_SECONDS = 30.0  # how long requests in flight may take after a stop signal
 
@@ -35,7 +39,7 @@ class StartError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the process's exit status."""
     config, unknown = parse(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    _set_up_logging(config)
     for argument in unknown:
         log.warning("unknown argument ignored: %s", argument)
     stop = threading.Event()
@@ -46,12 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE_STATUS
 
 
+def _set_up_logging(config: ServerConfig) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if config.log_as_json else PlainLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Bytes that are no message are the caller's fault, who is told; not worth a traceback here.
+    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
+
+
 def _serve(config: ServerConfig, stop: threading.Event) -> int:
-    _check_address(config)
+    _check_addresses(config)
     log.info("starting from %s", config.model_config_file or config.model_base_path)
     with _starting():
         models, configs = _make_models(config)
         credentials = _credentials(config)
+        watch = _make_watch(config)
         _stop_on_signals(stop, models.changed)
         models.start(configs)
     while not (stop.is_set() or models.can_serve() or models.is_hopeless()):
@@ -64,13 +78,18 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
         if not models.can_serve():
             models.close()
             raise models.unavailable(list(models))
-        server = _open(models, config, credentials)
+        server, web = _open(models, config, credentials, watch)
     if config.model_config_file and config.model_config_file_poll_wait_seconds:
         threading.Thread(target=_follow, args=(config, models, stop), daemon=True).start()
     while not stop.wait(1.0):
         pass
     log.info("stopping: waiting for requests in flight, at most %.0f s", DRAIN_SECONDS)
-    server.stop(DRAIN_SECONDS).wait()
+    models.drain()
+    stopped = server.stop(DRAIN_SECONDS)
+    if web:
+        web.stop(DRAIN_SECONDS)
+    stopped.wait()
+    watch.close()
     return _end(models)
 
 
@@ -85,23 +104,22 @@ def _starting() -> Iterator[None]:
         raise StartError(f"{error.code.name}: {error.message}") from error
 
 
-def _check_address(config: ServerConfig) -> None:
+def _check_addresses(config: ServerConfig) -> None:
     """Find out about a taken port before minutes are spent on loading a model."""
-    if config.port == 0:
-        return
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StartError(
-            f"UNAVAILABLE: cannot listen on {config.host}:{config.port}: {reason}"
-        ) from error
+    for port in {config.port, config.rest_api_port} - {0}:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                config.host, port, type=socket.SOCK_STREAM
+            )[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                probe.listen()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartError(
+                f"UNAVAILABLE: cannot listen on {config.host}:{port}: {reason}"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -174,13 +192,13 @@ def _model_configs(config: ServerConfig) -> "list[ModelConfig]":
 def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
     from serving.server import saved_model, warmup
 
-    session_config, batching_of = _session_config(config), _batching(config)
+    session, batching_of = session_config(config), _batching(config)
 
     def load(name: str, path: Path) -> "LoadedModel":
         model = saved_model.load(
             path,
             tags=config.saved_model_tags,
-            session_config=session_config,
+            session_config=session,
             batching=batching_of(path),
         )
         if config.enable_model_warmup:
@@ -216,7 +234,7 @@ def _batching(config: ServerConfig) -> "Callable[[Path], Batching | None]":
     return of_version
 
 
-def _session_config(config: ServerConfig) -> "ConfigProto":
+def session_config(config: ServerConfig) -> "ConfigProto":
     """The session's options: those of the file, and the threads that flags ask for."""
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
@@ -257,18 +275,27 @@ def _open(
     models: "Models[LoadedModel]",
     config: ServerConfig,
     credentials: "grpc.ServerCredentials | None",
-) -> "grpc.Server":
-    """Start answering; TF Serving, too, opens its port only once models are up."""
+    watch: "Watch",
+) -> "tuple[grpc.Server, WebServer | None]":
+    """Start answering; TF Serving, too, opens its ports only once models are up."""
     from serving.server import transport
     from serving.server.engine import Engine
     from serving.server.services import make_server
 
+    engine = Engine(
+        models,
+        check_methods=config.enable_signature_method_name_check,
+        on_run=watch.metrics.run if watch.metrics else None,
+    )
     server = make_server(
-        Engine(models, check_methods=config.enable_signature_method_name_check),
+        engine,
         threads=config.grpc_max_threads,
         channel_arguments=config.grpc_channel_arguments,
         as_content=config.enable_serialization_as_tensor_content,
         has_health=config.enable_grpc_healthcheck_service,
+        max_waiting=config.max_waiting_requests,
+        max_request_bytes=config.max_request_bytes,
+        observer=None if watch.observer.is_idle else watch.observer,
     )
     addresses = transport.listen(
         server,
@@ -277,13 +304,38 @@ def _open(
         socket_path=config.grpc_socket_path,
         credentials=credentials,
     )
+    web = _open_web(engine, config, watch)
     server.start()
-    shown = ", ".join(
+    log.info("serving %s at %s (gRPC)", _shown(models), " and ".join(addresses))
+    if web:
+        web.start()
+        log.info("answering REST at http://%s:%d", config.host, web.port)
+    return server, web
+
+
+def _shown(models: "Models[LoadedModel]") -> str:
+    return ", ".join(
         f"{name} version {' and '.join(str(v) for v in repository.available()) or 'none yet'}"
         for name, repository in models.items()
     )
-    log.info("serving %s at %s (gRPC)", shown, " and ".join(addresses))
-    return server
+
+
+def _make_watch(config: ServerConfig) -> "Watch":
+    from serving.server.watch import make_watch
+
+    return make_watch(config)
+
+
+def _open_web(engine: "Engine", config: ServerConfig, watch: "Watch") -> "WebServer | None":
+    """The REST server if there is a port for it; only then is its software imported."""
+    if config.rest_api_port == 0:
+        return None
+    if config.rest_api_port == config.port:
+        log.warning("REST is off: --rest_api_port and --port are both %d", config.port)
+        return None
+    from serving.server import operations
+
+    return operations.open_web(engine, config, watch)
 
 
 def _follow(config: ServerConfig, models: "Models[LoadedModel]", stop: threading.Event) -> None:

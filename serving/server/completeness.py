@@ -6,7 +6,7 @@ version is loaded once
 - its graph is there and can be read to the end,
 - the variables that the graph restores are there: the index, and every shard at least as long
   as the index says that it is,
-- the assets that the graph names are there.
+- the assets that the graph names are there, and so is the last recorded request for warmup.
 
 The index is a sorted table of serialized BundleEntryProto messages, in blocks of keys and values
 that are listed in a last block, to which the file's last 48 bytes point.
@@ -20,6 +20,7 @@ from tensorflow.core.protobuf import saved_model_pb2, tensor_bundle_pb2
 
 GRAPH_FILE, TEXT_FILE = "saved_model.pb", "saved_model.pbtxt"
 VARIABLES = Path("variables") / "variables"
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 FOOTER_BYTES, MAGIC = 48, 0xDB4775248B80FB57
 
 
@@ -40,8 +41,21 @@ def lacks(path: Path) -> str:
             if not (path / "assets" / asset.filename).is_file():
                 return f"assets/{asset.filename} is not there"
     if any(meta_graph.saver_def.restore_op_name for meta_graph in saved_model.meta_graphs):
-        return _lacking_variables(path)
-    return ""
+        return _lacking_variables(path) or _lacking_records(path)
+    return _lacking_records(path)
+
+
+def _lacking_records(path: Path) -> str:
+    """Whether the recorded requests end inside one: 8 bytes of length, 4, the record, 4."""
+    file = path / WARMUP_FILE
+    if not file.is_file():
+        return ""
+    size, position = file.stat().st_size, 0
+    with file.open("rb") as records:
+        while position < size:
+            records.seek(position)
+            position += 16 + int.from_bytes(records.read(8), "little")
+    return "" if position == size else f"{WARMUP_FILE} cannot be read to its end"
 
 
 def _lacking_variables(path: Path) -> str:

@@ -1,7 +1,8 @@
 """What the server can do, free of any protocol: gRPC decodes, calls this, and encodes."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +59,20 @@ class Regression:
 class Engine:
     """Answers requests about the models of its repositories; safe to call from many threads.
 
-    `check_methods` makes Classify and Regress refuse signatures that are stored as others.
+    `check_methods` makes Classify and Regress refuse signatures that are stored as others;
+    `on_run` is told model, API, signature and seconds of each run that succeeded.
     """
 
     def __init__(
-        self, repositories: Mapping[str, Repository[LoadedModel]], *, check_methods: bool = False
+        self,
+        repositories: Mapping[str, Repository[LoadedModel]],
+        *,
+        check_methods: bool = False,
+        on_run: Callable[[str, str, str, float], None] | None = None,
     ) -> None:
         self._repositories = repositories
         self._check_methods = check_methods
+        self._on_run = on_run
 
     def predict(
         self,
@@ -83,7 +90,7 @@ class Engine:
         """
         _check_deadline(timeout_seconds)
         signature = signature or prediction.DEFAULT_SIGNATURE
-        with self._lease(choice) as (version, model):
+        with self._run(choice, "Predict", signature) as (version, model):
             outputs = prediction.predict(
                 model,
                 signature,
@@ -107,7 +114,7 @@ class Engine:
             ServingError: with TF Serving's code and text for every way this can fail.
         """
         _check_deadline(timeout_seconds)
-        with self._lease(choice) as (version, model):
+        with self._run(choice, "Classify", signature) as (version, model):
             found = classification.classify(
                 model,
                 signature,
@@ -131,7 +138,7 @@ class Engine:
             ServingError: with TF Serving's code and text for every way this can fail.
         """
         _check_deadline(timeout_seconds)
-        with self._lease(choice) as (version, model):
+        with self._run(choice, "Regress", signature) as (version, model):
             found = classification.regress(
                 model,
                 signature,
@@ -155,7 +162,7 @@ class Engine:
             ServingError: with TF Serving's code and text for every way this can fail.
         """
         _check_deadline(timeout_seconds)
-        with self._lease(choice) as (version, model):
+        with self._run(choice, "MultiInference", "") as (version, model):
             results = classification.multi_inference(
                 model,
                 tasks,
@@ -196,6 +203,10 @@ class Engine:
             raise ServingError(Code.NOT_FOUND, f"Could not find version {version} of model {name}")
         return chosen
 
+    def overview(self) -> dict[str, list[VersionStatus]]:
+        """Every model by name, with the state of its versions, newest first."""
+        return {name: found.statuses() for name, found in sorted(self._repositories.items())}
+
     def reload(
         self, configs: Sequence[ModelConfig], *, is_cancelled: Callable[[], bool] = lambda: False
     ) -> None:
@@ -207,6 +218,17 @@ class Engine:
         if not isinstance(self._repositories, Models):
             raise ServingError(Code.UNIMPLEMENTED, "the models of this server are fixed")
         self._repositories.reload(configs, is_cancelled=is_cancelled)
+
+    def _run(
+        self, choice: ModelChoice, api: str, signature: str
+    ) -> AbstractContextManager[tuple[int, LoadedModel]]:
+        """A lease for one run, whose time is told to whoever wants to know."""
+        lease = self._lease(choice)
+        on_run = self._on_run
+        if on_run is None:
+            return lease
+        signature = signature or prediction.DEFAULT_SIGNATURE
+        return _timed(lease, lambda spent: on_run(choice.name, api, signature, spent))
 
     def _lease(self, choice: ModelChoice) -> AbstractContextManager[tuple[int, LoadedModel]]:
         if not choice.name:
@@ -237,3 +259,14 @@ def _regression(found: classification.Values, version: int, signature: str) -> R
     return Regression(
         values=found.values, version=version, signature=signature or prediction.DEFAULT_SIGNATURE
     )
+
+
+@contextmanager
+def _timed(
+    lease: AbstractContextManager[tuple[int, LoadedModel]], tell: Callable[[float], None]
+) -> Iterator[tuple[int, LoadedModel]]:
+    with lease as leased:
+        started = time.perf_counter()
+        yield leased
+        spent = time.perf_counter() - started
+    tell(spent)

@@ -43,6 +43,18 @@ class ServerConfig:
     tensorflow_session_parallelism: int
     tensorflow_intra_op_parallelism: int
     tensorflow_inter_op_parallelism: int
+    rest_api_port: int
+    rest_api_num_threads: int
+    rest_api_timeout_in_ms: int
+    rest_api_enable_cors_support: bool
+    max_request_bytes: int
+    max_waiting_requests: int
+    monitoring_config_file: Path | None
+    request_log_prefix: Path | None
+    request_log_sampling_rate: float
+    request_log_max_bytes: int
+    log_each_request: bool
+    log_as_json: bool
 
 
 # Flags of TF Serving that are understood and change nothing here.
@@ -124,10 +136,13 @@ def _make_parser() -> _Parser:
     parser = _Parser(
         prog="python -m serving.server",
         description="Serve SavedModels over TF Serving's protocol, with its flags.",
+        usage="%(prog)s --model_base_path=FOLDER [--flag=value ...]",
         allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for name, kind, default, metavar, text in _flags():
+    for name, kind, default, metavar, text in [*_flags(), *_rest_flags(), *_operations_flags()]:
+        if default not in (None, "", (), False):
+            shown = ",".join(default) if isinstance(default, tuple) else str(default).lower()
+            text += f" (default: {shown})"
         bare: dict[str, Any] = {"nargs": "?", "const": True} if kind is _boolean else {}
         parser.add_argument(
             f"--{name}", type=kind, default=default, metavar=metavar, help=text, **bare
@@ -142,14 +157,17 @@ _Flag = tuple[str, Callable[[str], Any], Any, str, str]
 
 def _flags() -> list[_Flag]:
     """Name, type, default, the word for a value in --help, and what it does."""
-    count, size, switch = _integer(0), _integer(1), _boolean
-    threads = 4 * (os.cpu_count() or 1)
+    return [*_wire_flags(), *_model_flags(), *_session_flags()]
+
+
+def _wire_flags() -> list[_Flag]:
+    switch, threads = _boolean, 4 * (os.cpu_count() or 1)
     return [
         ("host", str, "0.0.0.0", "HOST", "address to listen on"),
         ("port", _integer(0, 65535), 8500, "N",
          "gRPC port; 0 picks a free one, or none where a socket path is given"),
         ("grpc_socket_path", str, "", "PATH", "listen on a unix socket too"),
-        ("grpc_max_threads", size, threads, "N", "requests that may run at the same time"),
+        ("grpc_max_threads", _integer(1), threads, "N", "requests that may run at the same time"),
         ("grpc_channel_arguments", _channel_arguments, (), "K=V,K=V",
          "further options of the gRPC server, such as grpc.max_connection_age_ms=2000"),
         ("ssl_config_file", _path, None, "FILE",
@@ -160,6 +178,12 @@ def _flags() -> list[_Flag]:
          "answer Predict in tensor_content instead of float_val and its siblings"),
         ("enable_signature_method_name_check", switch, False, "BOOL",
          "Classify and Regress refuse signatures that are stored as predicting ones"),
+    ]  # fmt: skip
+
+
+def _model_flags() -> list[_Flag]:
+    count, switch = _integer(0), _boolean
+    return [
         ("model_name", str, "default", "NAME", "the name that callers use"),
         ("model_base_path", _path, None, "FOLDER", "holds one folder per version, named by "
          "integers; with model_name it is ignored where there is a model_config_file"),
@@ -175,6 +199,12 @@ def _flags() -> list[_Flag]:
         ("load_retry_interval_micros", count, 60_000_000, "N",
          "microseconds between these attempts"),
         ("num_load_threads", count, 0, "N", "models that may be loaded at the same time; 0: all"),
+    ]  # fmt: skip
+
+
+def _session_flags() -> list[_Flag]:
+    count, switch = _integer(0), _boolean
+    return [
         ("enable_model_warmup", switch, True, "BOOL",
          "replay assets.extra/tf_serving_warmup_requests"),
         ("num_request_iterations_for_warmup", count, 0, "N",
@@ -192,6 +222,40 @@ def _flags() -> list[_Flag]:
         ("tensorflow_intra_op_parallelism", count, 0, "N", "threads inside one operation"),
         ("tensorflow_inter_op_parallelism", count, 0, "N", "operations side by side"),
         ("version", switch, False, "BOOL", "print the version and end"),
+    ]  # fmt: skip
+
+
+def _rest_flags() -> list[_Flag]:
+    threads = 4 * (os.cpu_count() or 1)
+    return [
+        ("rest_api_port", _integer(0, 65535), 0, "N",
+         "REST port, also for GET /models, all that is served, and GET /ready, which is 503 until "
+         "each model has a version; 0 is off"),
+        ("rest_api_num_threads", _integer(1), threads, "N",
+         "REST requests that may run at the same time"),
+        ("rest_api_timeout_in_ms", _integer(1), 30_000, "N",
+         "what a REST request may take, waiting included"),
+        ("rest_api_enable_cors_support", _boolean, False, "BOOL", "let pages from elsewhere ask"),
+    ]  # fmt: skip
+
+
+def _operations_flags() -> list[_Flag]:
+    return [
+        ("max_request_bytes", _integer(1, 2**31 - 1), 2**31 - 1, "N",
+         "larger requests are refused, unread where they say their size"),
+        ("max_waiting_requests", _integer(0), 1000, "N",
+         "requests that may wait for a thread, of gRPC and of REST each; further ones are refused "
+         "at once"),
+        ("monitoring_config_file", _path, None, "FILE",
+         "text MonitoringConfig: prometheus_config { enable: true path: '...' }, read at the REST "
+         "port"),
+        ("request_log_prefix", _path, None, "PATH",
+         "keep requests and answers in files whose names begin so; each can serve as warmup"),
+        ("request_log_sampling_rate", _share, 0.01, "SHARE", "which share of them, 0 to 1"),
+        ("request_log_max_bytes", _integer(1), 100 * 2**20, "N",
+         "begin the next file at this size, and after 1000 requests"),
+        ("log_each_request", _boolean, False, "BOOL", "a line on stderr for each request"),
+        ("log_as_json", _boolean, False, "BOOL", "each line on stderr is one JSON object"),
     ]  # fmt: skip
 
 
@@ -222,6 +286,16 @@ def _boolean(text: str) -> bool:
 
 def _path(text: str) -> Path | None:
     return Path(text) if text else None
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return share
 
 
 def _tags(text: str) -> tuple[str, ...]:

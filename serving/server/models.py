@@ -46,6 +46,7 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
         self._configs: dict[str, ModelConfig] = {}
         self._repositories: dict[str, Repository[Model]] = {}
         self._leaving: list[Repository[Model]] = []
+        self._draining = threading.Event()
         self._applied = 0  # how many configurations there have been
         self.changed = threading.Event()
         """Set whenever a repository has news; whoever waits clears it."""
@@ -70,9 +71,9 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
         Raises:
             ServingError: INVALID_ARGUMENT for configurations that cannot be.
         """
-        self._apply(configs)
-        for config in configs:
-            self._repositories[config.name].set_labels(config.labels)
+        _, repositories = self._apply(configs)
+        for repository in repositories:
+            repository.set_labels(self._configs[repository.name].labels)
 
     def reload(
         self, configs: Sequence[ModelConfig], *, is_cancelled: Callable[[], bool] = lambda: False
@@ -85,24 +86,25 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
         Raises:
             ServingError: INVALID_ARGUMENT for configurations that cannot be, before anything is
                 changed; UNKNOWN if a model does not load, FAILED_PRECONDITION for a label,
-                CANCELLED or ABORTED if the caller or a newer configuration ends the wait.
+                CANCELLED, ABORTED or UNAVAILABLE if the caller, a newer
+                configuration or the server's end ends the wait.
         """
-        turn = self._apply(configs)
-        for config in configs:
-            repository = self._repositories.get(config.name)
-            while repository is not None and not repository.settled.wait(WAIT_TICK_SECONDS):
+        turn, repositories = self._apply(configs)
+        for repository in repositories:
+            while not repository.settled.wait(WAIT_TICK_SECONDS) and self._applied == turn:
+                if self._draining.is_set():
+                    raise ServingError(Code.UNAVAILABLE, "the server is stopping")
                 if is_cancelled():
                     raise ServingError(Code.CANCELLED, "the caller does not wait any longer")
-                if self._applied != turn:
-                    break
+        with self._lock:
             if self._applied != turn:
                 raise ServingError(Code.ABORTED, "another configuration has replaced this one")
-        failed = [c.name for c in configs if self._repositories[c.name].latest() is None]
-        if failed:
-            raise self.unavailable(failed, "model(s)")
-        self._move_labels(configs)
+            failed = [r.name for r in repositories if r.latest() is None]
+            if failed:
+                raise self.unavailable(failed, "model(s)")
+            self._move_labels(configs)
 
-    def _apply(self, configs: Sequence[ModelConfig]) -> int:
+    def _apply(self, configs: Sequence[ModelConfig]) -> tuple[int, list[Repository[Model]]]:
         model_config.check(configs)
         with self._lock:
             model_config.check_platforms(self._configs, configs)
@@ -120,7 +122,7 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
                 self._leaving[-1].stop()
             self._repositories = kept
             self._applied += 1
-            return self._applied
+            return self._applied, list(kept.values())
 
     def _open(self, config: ModelConfig) -> Repository[Model]:
         repository = Repository(
@@ -187,6 +189,10 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
             Code.UNKNOWN,
             f"{len(names)} {noun} did not become available: {{{', '.join(reasons)}}}",
         )
+
+    def drain(self) -> None:
+        """End all waits for new models; what is available goes on."""
+        self._draining.set()
 
     def close(self, timeout_seconds: float = 10.0) -> bool:
         """Let every model go; False if a load is still going on then."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
@@ -29,7 +30,9 @@ from serving.server.errors import Code, ServingError
 Array = np.ndarray[Any, Any]
 log = logging.getLogger(__name__)
 
-GRAPH_FILE = "saved_model.pb"
+GRAPH_FILE, TEXT_FILE = "saved_model.pb", "saved_model.pbtxt"
+# gRPC tells of a call without a deadline that three hundred thousand million years are left.
+MAX_TIMEOUT_SECONDS = 1e9
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class LoadedModel:
         self, feeds: Mapping[str, Array], fetches: Sequence[Any], timeout_seconds: float | None
     ) -> list[Array]:
         options = None
-        if timeout_seconds is not None:
+        if timeout_seconds is not None and timeout_seconds < MAX_TIMEOUT_SECONDS:
             milliseconds = max(1, int(timeout_seconds * 1000))
             text = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
             options = pywrap_tf_session.TF_NewBufferFromString(text)
@@ -156,7 +159,9 @@ def load(
     Raises:
         ServingError: if the folder does not hold a complete SavedModel with these tags.
     """
-    _register_operations(path / GRAPH_FILE)
+    saved_model = _read(path)
+    _check_tags(saved_model, tags, path)
+    _register_operations(saved_model)
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=session_config)
     try:
@@ -172,13 +177,35 @@ def load(
     return LoadedModel(dict(meta_graph.signature_def), session, batching)
 
 
-def _register_operations(graph_file: Path) -> None:
-    """Make tensorflow-text's operations known if this graph has any that TensorFlow lacks."""
+def _read(path: Path) -> Any:
+    """The folder's SavedModel message, binary or text."""
     saved_model = saved_model_pb2.SavedModel()
+    binary, text = path / GRAPH_FILE, path / TEXT_FILE
+    is_text = text.is_file() and not binary.is_file()
     try:
-        saved_model.ParseFromString(graph_file.read_bytes())
+        if is_text:
+            text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
+        else:
+            saved_model.ParseFromString(binary.read_bytes())
     except Exception as error:
-        raise ServingError(Code.DATA_LOSS, f"cannot read {graph_file}: {error}") from error
+        file = text if is_text else binary
+        raise ServingError(Code.DATA_LOSS, f"cannot read {file}: {error}") from error
+    return saved_model
+
+
+def _check_tags(saved_model: Any, tags: Sequence[str], path: Path) -> None:
+    there = [set(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs]
+    if set(tags) not in there:
+        shown = "; ".join("{ " + " ".join(sorted(each)) + " }" for each in there) or "none"
+        raise ServingError(
+            Code.NOT_FOUND,
+            "Could not find meta graph def matching supplied tags: "
+            f"{{ {' '.join(sorted(tags))} }}. {path} has: {shown}",
+        )
+
+
+def _register_operations(saved_model: Any) -> None:
+    """Make tensorflow-text's operations known if this graph has any that TensorFlow lacks."""
     names = {
         node.op
         for meta_graph in saved_model.meta_graphs

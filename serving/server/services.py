@@ -14,8 +14,10 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
+    model_service_pb2,
     model_service_pb2_grpc,
     predict_pb2,
+    prediction_service_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
@@ -24,6 +26,8 @@ from serving.server import model_config, tensors
 from serving.server.classification import examples_in, tasks_in
 from serving.server.engine import Classification, Engine, ModelChoice, Regression
 from serving.server.errors import Code, ServingError, invalid_argument
+from serving.server.observation import Observer
+from serving.server.observed import observe
 from serving.server.prediction import ProtoInputs
 
 log = logging.getLogger(__name__)
@@ -33,7 +37,11 @@ Reply = TypeVar("Reply")
 MAX_MESSAGE_BYTES = 2**31 - 1
 MAX_ERROR_CHARACTERS = 1024
 SIGNATURES_FIELD = "signature_def"
-SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+SERVICES = tuple(
+    service.full_name
+    for module in (prediction_service_pb2, model_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
 
 
 def make_server(
@@ -43,24 +51,32 @@ def make_server(
     channel_arguments: Sequence[tuple[str, int | str]] = (),
     as_content: bool = False,
     has_health: bool = False,
+    max_waiting: int = 1000,
+    max_request_bytes: int = MAX_MESSAGE_BYTES,
+    observer: Observer | None = None,
 ) -> grpc.Server:
     """A gRPC server for `engine`, without a port yet, that runs `threads` requests at a time.
 
+    A call that would find more than `max_waiting` before it is refused with RESOURCE_EXHAUSTED,
+    and so is a larger message.
     `as_content` answers Predict in raw bytes instead of typed lists; `has_health` adds
     grpc.health.v1.Health. Reflection is always there.
     """
     options: dict[str, int | str] = {
-        "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+        "grpc.max_receive_message_length": max_request_bytes,
         "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
         "grpc.so_reuseport": 0,  # a second server on the same port is a mistake
         **dict(channel_arguments),
     }
     server = grpc.server(
-        ThreadPoolExecutor(threads, thread_name_prefix="request"), options=list(options.items())
+        ThreadPoolExecutor(threads, thread_name_prefix="request"),
+        maximum_concurrent_rpcs=threads + max_waiting,
+        options=list(options.items()),
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(engine, as_content=as_content), server
-    )
+    prediction_service = PredictionService(engine, as_content=as_content)
+    if observer is not None:
+        observe(prediction_service, observer)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction_service, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(engine), server)
     names = list(SERVICES)
     if has_health:
@@ -98,14 +114,14 @@ def _choice(request: Any) -> ModelChoice:
     )
 
 
-def _write_spec(choice: ModelChoice, answer: Any, spec: Any) -> None:
+def write_spec(model: str, answer: Any, spec: Any) -> None:
     """What was resolved: name, signature and version, never the label."""
-    spec.name = choice.name
+    spec.name = model
     spec.signature_name = answer.signature
     spec.version.value = answer.version
 
 
-def _write_classes(answer: Classification, result: Any) -> None:
+def write_classes(answer: Classification, result: Any) -> None:
     """One list of (label, score) for each example; a part that the model lacks stays empty."""
     result.SetInParent()
     present = [array for array in (answer.classes, answer.scores) if array is not None]
@@ -126,7 +142,8 @@ def _text(label: bytes) -> str:
         raise invalid_argument(f"classes hold {label!r}, which is not UTF-8 text") from error
 
 
-def _write_values(answer: Regression, result: Any) -> None:
+def write_values(answer: Regression, result: Any) -> None:
+    """One value for each example."""
     result.SetInParent()
     for value in answer.values.tolist():
         result.regressions.add(value=value)
@@ -152,7 +169,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             timeout_seconds=timeout_seconds,
         )
         reply = predict_pb2.PredictResponse()
-        _write_spec(choice, answer, reply.model_spec)
+        write_spec(choice.name, answer, reply.model_spec)
         for name, array in answer.outputs.items():
             try:
                 tensors.encode(array, reply.outputs[name], as_content=self._as_content)
@@ -194,8 +211,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             timeout_seconds=timeout_seconds,
         )
         reply = classification_pb2.ClassificationResponse()
-        _write_spec(choice, answer, reply.model_spec)
-        _write_classes(answer, reply.result)
+        write_spec(choice.name, answer, reply.model_spec)
+        write_classes(answer, reply.result)
         return reply
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -210,8 +227,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             timeout_seconds=timeout_seconds,
         )
         reply = regression_pb2.RegressionResponse()
-        _write_spec(choice, answer, reply.model_spec)
-        _write_values(answer, reply.result)
+        write_spec(choice.name, answer, reply.model_spec)
+        write_values(answer, reply.result)
         return reply
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -230,11 +247,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         reply = inference_pb2.MultiInferenceResponse()
         for answer in answers:
             result = reply.results.add()
-            _write_spec(choice, answer, result.model_spec)
+            write_spec(choice.name, answer, result.model_spec)
             if isinstance(answer, Classification):
-                _write_classes(answer, result.classification_result)
+                write_classes(answer, result.classification_result)
             else:
-                _write_values(answer, result.regression_result)
+                write_values(answer, result.regression_result)
         return reply
 
 

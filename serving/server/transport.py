@@ -1,39 +1,22 @@
 """Where the gRPC server listens: TCP, with or without TLS, and a unix socket."""
 
 from pathlib import Path
-from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from serving.server.declared import declare
 from serving.server.errors import Code, ServingError, invalid_argument
 from serving.server.model_config import read_text_message
 
-_PACKAGE = "kmodels.serving.server"
-_SSL_FIELDS = {"server_key": "STRING", "server_cert": "STRING", "custom_ca": "STRING",
-               "client_verify": "BOOL"}  # fmt: skip
-
-
-def _make_ssl_config() -> Any:
-    """TF Serving's SSLConfig, which its Python package lacks, in a pool of our own."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="kmodels/serving/ssl_config.proto", package=_PACKAGE, syntax="proto3"
-    )
-    message = file.message_type.add(name="SSLConfig")
-    field = descriptor_pb2.FieldDescriptorProto
-    for number, (name, kind) in enumerate(_SSL_FIELDS.items(), 1):
-        message.field.add(
-            name=name,
-            number=number,
-            label=field.LABEL_OPTIONAL,
-            type=field.Type.Value(f"TYPE_{kind}"),
-        )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.SSLConfig"))
-
-
-SSLConfig = _make_ssl_config()
+SSLConfig = declare(
+    "SSLConfig",
+    {
+        "server_key": "string",
+        "server_cert": "string",
+        "custom_ca": "string",
+        "client_verify": "bool",
+    },
+)
 
 
 def read_credentials(file: Path) -> grpc.ServerCredentials:

@@ -35,6 +35,7 @@ def find_versions(base_path: Path) -> dict[int, Path]:
         int(child.name): child
         for child in base_path.iterdir()
         if child.name.isascii() and child.name.isdecimal() and int(child.name) <= MAX_VERSION
+        if child.is_dir()
     }
 
 

@@ -18,11 +18,11 @@ from serving.server.classification import (
     regress,
     tasks_in,
 )
+from serving.server.completeness import WARMUP_FILE
 from serving.server.errors import Code, ServingError
 from serving.server.prediction import ProtoInputs, predict
 from serving.server.saved_model import LoadedModel
 
-WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
 
 

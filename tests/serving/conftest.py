@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import grpc
 import pytest
 import tensorflow as tf
+import trustme
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2  # noqa: F401  before the client, see its tests
 
@@ -173,6 +175,35 @@ def other_version_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def examples_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SavedModel that classifies and regresses tf.Examples, not to be changed."""
     return save_examples(tmp_path_factory.mktemp("examples") / "model")
+
+
+@pytest.fixture(scope="session")
+def pem() -> dict[str, Any]:
+    """(Key, certificate) of a `server` and of a `client`, and the `ca` that signed them."""
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+
+    def pair(name: str) -> tuple[bytes, bytes]:
+        leaf = authority.issue_cert(name)
+        return leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes()
+
+    signed = {"server": pair("127.0.0.1"), "client": pair("client@example.org")}
+    return {**signed, "ca": authority.cert_pem.bytes()}
+
+
+@pytest.fixture
+def write_ssl_config() -> Callable[..., Path]:
+    """Writes a text SSLConfig with these fields; its path."""
+
+    def shown(value: bytes | bool) -> str:
+        if isinstance(value, bytes):
+            return '"' + value.decode().replace("\n", "\\n") + '"'
+        return str(value).lower()
+
+    def write(path: Path, **fields: bytes | bool) -> Path:
+        path.write_text("\n".join(f"{name}: {shown(value)}" for name, value in fields.items()))
+        return path
+
+    return write
 
 
 class ServerProcess:

@@ -1,31 +1,40 @@
 """Whole server processes: start, reload, stop, and what is said on the way."""
 
+import json
 import os
 import shutil
 import signal
 import socket
 import threading
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.client import Client, InvalidArgument, Unavailable
+from serving.server import command
 from serving.server.command import main
+from serving.server.flags import parse
 
 FAST = ("--load_retry_interval_micros=100000", "--max_num_load_retries=0")
 
 
 def test_a_server_from_an_empty_place_to_the_last_request(
-    start_server, tmp_path, version_folder, other_version_folder
+    start_server, tmp_path, version_folder, other_version_folder, free_port
 ):
     base, staging = tmp_path / "models", tmp_path / "staging"
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
     socket_path = tmp_path / "s"
     server = start_server(
         "--model_name=zoo", "--model-base-path", str(base), f"--grpc_socket_path={socket_path}",
-        "--port=0", "--unheard_of=1", *FAST,
+        "--port=0", "--unheard_of=1", f"--rest_api_port={free_port}", *FAST,
+        f"--monitoring_config_file={monitoring}", f"--request_log_prefix={tmp_path}/kept",
+        "--request_log_sampling_rate=1", "--log_each_request",
     )  # fmt: skip
     server.wait_for("unknown argument ignored: --unheard_of=1")
     server.wait_for("waiting for versions, .* does not exist")
@@ -35,6 +44,14 @@ def test_a_server_from_an_empty_place_to_the_last_request(
     target = f"unix:{socket_path}"
     with Client(target) as client:
         assert client.predict("zoo", {"x": 2})["y"].tolist() == [[3.0]]
+        server.wait_for(rf"^answering REST at http://127.0.0.1:{free_port}$")
+        rest = f"http://127.0.0.1:{free_port}/v1/models/zoo:predict"
+        with urllib.request.urlopen(rest, b'{"inputs": {"x": 2}}') as reply:
+            assert json.load(reply) == {"outputs": {"double": 4.0, "y": 3.0}}
+        server.wait_for(r"model=zoo .* api=Predict entrypoint=REST status=OK milliseconds=\d")
+        page = f"http://127.0.0.1:{free_port}/monitoring/prometheus/metrics"
+        with urllib.request.urlopen(page) as reply:
+            assert 'request_count{model_name="zoo",status="OK"' in reply.read().decode()
 
         # half-copied: the graph is there, the variables are not; the old version goes on
         shutil.copytree(
@@ -67,6 +84,8 @@ def test_a_server_from_an_empty_place_to_the_last_request(
             assert server.stop(signal.SIGTERM) == 0
             assert list(slow.result().outputs["n"].int_val) == [300_000]
     assert server.lines[-2:] == ["stopped", "<end>"]
+    (kept,) = tmp_path.glob("kept-*")
+    assert sum(1 for _ in tf.data.TFRecordDataset(str(kept))) == 5
     with pytest.raises(Unavailable, match="no server answers at"), Client(target) as client:
         client.status("zoo", timeout_seconds=10)
 
@@ -85,8 +104,9 @@ def write_config(file, *entries):
 
 
 def test_several_models_from_a_file_that_changes(
-    start_server, tmp_path, version_folder, other_version_folder, examples_folder
-):
+    start_server, tmp_path, version_folder, other_version_folder, examples_folder, pem,
+    write_ssl_config,
+):  # fmt: skip
     file, bad = tmp_path / "models.config", tmp_path / "bad"
     for base, number, source in [
         ("zoo", 1, version_folder), ("zoo", 2, other_version_folder), ("more", 5, examples_folder),
@@ -98,13 +118,24 @@ def test_several_models_from_a_file_that_changes(
     write_config(
         file, ("zoo", tmp_path / "zoo", every), ("bad", bad, ""), ("no", tmp_path / "no", "")
     )
+    key, certificate = pem["server"]
+    ssl = write_ssl_config(tmp_path / "ssl", server_key=key, server_cert=certificate)
+    session = tmp_path / "session"
+    session.write_text("inter_op_parallelism_threads: 2")
     server = start_server(
         f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=1",
-        "--enable_grpc_healthcheck_service", "--num_load_threads=1", *FAST,
+        f"--ssl_config_file={ssl}", f"--tensorflow_session_config_file={session}",
+        "--tensorflow_intra_op_parallelism=1", "--enable_serialization_as_tensor_content",
+        "--enable_grpc_healthcheck_service", "--grpc_max_threads=2", "--num_load_threads=1", *FAST,
     )  # fmt: skip
     # one damaged model and one missing folder hold up nobody
     line = r"^serving zoo version 2 and 1, bad version none yet, no version none yet at ([^ ]+)"
-    with Client(server.wait_for(line)[1]) as client:
+    credentials = grpc.ssl_channel_credentials(pem["ca"])
+    with grpc.secure_channel(server.wait_for(line)[1], credentials) as channel:
+        client = Client(channel=channel)
+        health = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="PredictionService")
+        assert health.Check(request, timeout=30).status == health_pb2.HealthCheckResponse.SERVING
         assert client.predict("zoo", {"x": 2}, label="old")["y"].tolist() == [[3.0]]
         write_config(file, ("zoo", tmp_path / "zoo", ""), ("more", tmp_path / "more", ""))
         server.wait_for(f"serving what {file} says")
@@ -115,6 +146,13 @@ def test_several_models_from_a_file_that_changes(
         server.wait_for("Invalid protobuf file")
         assert client.predict("zoo", {"x": 2})["y"].tolist() == [[4.0]]
     assert server.stop(signal.SIGTERM) == 0
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture
@@ -199,12 +237,46 @@ def test_a_file_that_cannot_be_used_ends_the_server_with_a_sentence(
     assert said.startswith(f"Failed to start server. Error: {sentence.format(file=file)}")
 
 
+@pytest.mark.parametrize(
+    ("flags", "intra", "inter"),
+    [
+        ([], 3, 0),
+        (["--tensorflow_session_parallelism=2"], 2, 2),
+        (["--tensorflow_session_parallelism=2", "--tensorflow_intra_op_parallelism=1"], 1, 2),
+        (["--tensorflow_inter_op_parallelism=5"], 3, 5),
+    ],
+)
+def test_flags_override_the_sessions_file(flags, intra, inter, tmp_path):
+    file = tmp_path / "session"
+    file.write_text("intra_op_parallelism_threads: 3 use_per_session_threads: true")
+    flags = [*flags, "--model_base_path=m", f"--tensorflow_session_config_file={file}"]
+    session = command.session_config(parse(flags)[0])
+    assert session.intra_op_parallelism_threads == intra
+    assert session.inter_op_parallelism_threads == inter
+    assert session.use_per_session_threads
+
+
 def test_a_taken_port_is_found_out_before_anything_is_loaded(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         flags = ["--host=127.0.0.1", f"--port={port}", f"--model_base_path={tmp_path}"]
         assert main(flags) == 255
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().out
+
+
+def test_a_taken_rest_port_is_found_out_as_well(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flags = ["--host=127.0.0.1", "--port=0", f"--rest_api_port={port}"]
+        assert main([*flags, f"--model_base_path={tmp_path}"]) == 255
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().out
+
+
+def test_a_log_without_a_folder_ends_the_server_with_a_sentence(tmp_path, signals, capsys):
+    flags = ["--port=0", f"--request_log_prefix={tmp_path}/no/kept"]
+    assert main([*flags, f"--model_base_path={tmp_path}"]) == 255
+    out = capsys.readouterr().out
+    assert f"the folder of the request log, {tmp_path}/no, is not there" in out
 
 
 def test_an_unknown_host_is_a_sentence(tmp_path, capsys):

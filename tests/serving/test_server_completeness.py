@@ -98,3 +98,16 @@ def test_assets_are_there(tmp_path):
 def test_no_table_is_no_index(table):
     with pytest.raises((ValueError, IndexError)):
         shard_bytes(table)
+
+
+def test_recorded_requests_end_with_a_whole_one(folder):
+    file = folder / "assets.extra" / "tf_serving_warmup_requests"
+    file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        writer.write(b"one"), writer.write(b"and another")
+    assert lacks(folder) == ""
+    for share in (0.9, 0.5, 0.1):
+        cut(file, share)
+        assert lacks(folder) == "assets.extra/tf_serving_warmup_requests cannot be read to its end"
+    file.write_bytes(b"")
+    assert lacks(folder) == ""

@@ -19,6 +19,8 @@ def test_defaults_are_those_of_tf_serving():
     assert (config.max_num_load_retries, config.load_retry_interval_micros) == (5, 60_000_000)
     assert config.enable_model_warmup is True
     assert config.saved_model_tags == ("serve",)
+    assert (config.rest_api_port, config.rest_api_timeout_in_ms) == (0, 30_000)
+    assert config.rest_api_enable_cors_support is False
     assert (config.num_load_threads, config.model_config_file_poll_wait_seconds) == (0, 0)
     assert config.model_config_file is None
     assert config.ssl_config_file is None
@@ -56,8 +58,8 @@ def test_tags_are_a_comma_list():
 
 
 def test_unknown_flags_are_handed_back():
-    assert parse([BASE, "--rest_api_port=8501", "--model_nam=x"])[1] == [
-        "--rest_api_port=8501",
+    assert parse([BASE, "--rest_port=8501", "--model_nam=x"])[1] == [
+        "--rest_port=8501",
         "--model_nam=x",
     ]
 
@@ -72,6 +74,11 @@ def test_unknown_flags_are_handed_back():
         ([BASE, "--grpc_max_threads=0"], "'0' is not a whole number from 1 up"),
         ([BASE, "--enable_model_warmup=maybe"], "'maybe' is neither true nor false"),
         ([BASE, "--saved_model_tags=,"], "at least one tag"),
+        ([BASE, "--request_log_sampling_rate=2"], "'2' is not a number from 0 to 1"),
+        ([BASE, "--request_log_sampling_rate=all"], "'all' is not a number from 0 to 1"),
+        ([BASE, "--rest_api_port=-1"], "'-1' is not a whole number from 0 to 65535"),
+        ([BASE, "--rest_api_timeout_in_ms=0"], "'0' is not a whole number from 1 up"),
+        ([BASE, "--max_request_bytes=3e9"], "'3e9' is not a whole number from 1 to 2147483647"),
         ([BASE, "--grpc_channel_arguments=a"], "'a' is not written name=value"),
         ([BASE, "--file_system_poll_wait_seconds=-2"], "'-2' is not a whole number from -1 up"),
         ([BASE, "--batching_parameters_file=b"], "is given without --enable_batching"),

@@ -1,6 +1,7 @@
 """Reloading the configuration and choosing by label, over the wire with the official stubs."""
 
 import shutil
+import threading
 
 import grpc
 import numpy as np
@@ -129,6 +130,38 @@ def test_models_versions_and_labels_come_and_go(
     )
     assert refusal(predict, channel, "zoo", "canary")[0] == INVALID
     assert predict(channel, "zoo") == (1, [3.0])
+
+
+def test_no_request_is_refused_while_versions_come_and_go(
+    channel, base, other_version_folder, version_folder
+):
+    """Version 2 comes, 1 goes, 3 comes, 2 goes: whoever asks all the time is always answered."""
+    staged = base / "staged"
+    answers, errors, done = [], [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            try:
+                answers.append(predict(channel, "zoo"))
+            except grpc.RpcError as error:
+                errors.append(error)
+                return
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for version, source in ((2, other_version_folder), (3, version_folder)):
+        shutil.copytree(source, staged)
+        staged.rename(base / "zoo" / str(version))
+        while predict(channel, "zoo")[0] != version:
+            assert not errors
+    done.set()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert errors == []
+    offsets = {1: [3.0], 2: [4.0], 3: [3.0]}
+    assert all(y == offsets[version] for version, y in answers)
+    assert {version for version, _ in answers} >= {2}  # it was served while they asked
 
 
 def test_refused_configurations_change_nothing(channel, base):

@@ -149,6 +149,15 @@ def test_the_caller_or_a_newer_configuration_ends_a_wait(make, add, tmp_path):
     assert models["a"].latest() == 1
 
 
+def test_a_server_that_stops_ends_all_waits(make, add, tmp_path):
+    models = serve(make(), add("a", 1))
+    models.drain()
+    with pytest.raises(ServingError) as caught:
+        models.reload([add("a"), ModelConfig(name="missing", base_path=tmp_path / "nowhere")])
+    assert caught.value.code == Code.UNAVAILABLE
+    assert models["a"].latest() == 1
+
+
 def test_a_refused_configuration_changes_nothing(make, add):
     models = serve(make(), add("a", 1))
     with pytest.raises(ServingError, match="multiple times"):

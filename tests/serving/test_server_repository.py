@@ -76,9 +76,10 @@ def states(repository):
     return {status.version: status.state.name for status in repository.statuses()}
 
 
-def test_only_integer_names_are_versions(tmp_path):
+def test_only_folders_with_integer_names_are_versions(tmp_path):
     for name in ("1", "00000123", "notes", "-4", "1.5", "9" * 30):
         add(tmp_path, name)
+    (tmp_path / "7").touch()
     assert {number: path.name for number, path in find_versions(tmp_path).items()} == {
         1: "1",
         123: "00000123",

@@ -187,6 +187,10 @@ def test_an_operation_that_fails_gives_its_own_status_and_long_texts_are_cut(pre
     assert len(text) == 1024 + len("...TRUNCATED")
 
 
+def test_a_call_may_have_no_deadline(prediction):
+    assert list(prediction.Predict(request(x=X)).outputs["y"].float_val) == [2.5]
+
+
 def test_the_callers_deadline_stops_the_model(prediction):
     endless = request("count", n=np.int32(2**31 - 1))
     with pytest.raises(grpc.RpcError) as caught:

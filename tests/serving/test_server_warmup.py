@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.server import saved_model, warmup
+from serving.server import completeness, saved_model, warmup
 from serving.server.errors import Code, ServingError
 
 
@@ -32,7 +32,7 @@ def predict_record(signature="", **inputs):
 
 
 def write(folder, *records):
-    file = folder / warmup.WARMUP_FILE
+    file = folder / completeness.WARMUP_FILE
     file.parent.mkdir()
     with tf.io.TFRecordWriter(str(file)) as writer:
         for record in records:

@@ -189,14 +189,16 @@ class Scheduler:
         Args:
             kind: What may share a batch beside inputs' names, types and shapes; `run` and the
                 parameters are the same for all of a kind.
-            inputs: Each of the same number of rows.
+            inputs: Some rows, as `rows_of` counts them.
 
         Raises:
-            ServingError: INVALID_ARGUMENT for inputs without rows or of unequal numbers and for
-                too many rows, UNAVAILABLE where the queue is full, RESOURCE_EXHAUSTED where the
-                time was over before the batch was run, and what `run` raises.
+            ServingError: INVALID_ARGUMENT for too many rows, UNAVAILABLE where the queue is full,
+                RESOURCE_EXHAUSTED where the time was over before the batch was run, and what
+                `run` raises.
         """
-        rows, most = _rows(inputs), parameters.max_batch_size
+        rows, most = rows_of(inputs), parameters.max_batch_size
+        if rows is None:
+            raise ValueError("These inputs cannot share a batch.")
         if rows > most:
             raise invalid_argument(
                 f"Task size {rows} is larger than maximum input batch size {most}"
@@ -253,6 +255,13 @@ class Scheduler:
         return max(due - time.monotonic(), 0)
 
 
+def rows_of(inputs: Rows) -> int | None:
+    """How many rows all inputs have; None where they cannot share a batch with others."""
+    counts = {len(value) if value.ndim else 0 for value in inputs.values()}
+    rows = counts.pop() if len(counts) == 1 else 0
+    return rows or None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batching:
     """How the requests of one model are put together, and by whom."""
@@ -293,19 +302,6 @@ def _enqueue(queue: _Queue, request: _Request) -> None:
         queue.batches[-1].parts.append(part)
         request.parts.append(None)
         taken += rows
-
-
-def _rows(inputs: Rows) -> int:
-    """How many rows all inputs have."""
-    if not inputs or any(value.ndim == 0 for value in inputs.values()):
-        raise invalid_argument("Batching input tensors must have at least one dimension")
-    counts = {len(value) for value in inputs.values()}
-    if len(counts) > 1:
-        raise invalid_argument("Batching input tensors must have equal 0th-dimension size")
-    (rows,) = counts
-    if rows == 0:
-        raise invalid_argument("Batching input tensors must have at least one row")
-    return rows
 
 
 def _joined(arrays: Sequence[Array], *, size: int = 0) -> Array:

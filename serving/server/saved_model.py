@@ -24,7 +24,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.framework import op_def_registry
 
-from serving.server.batching import Batching
+from serving.server.batching import Batching, rows_of
 from serving.server.errors import Code, ServingError
 
 Array = np.ndarray[Any, Any]
@@ -59,7 +59,7 @@ class LoadedModel:
         """Evaluate the TensorInfos `fetches` with the tensors named in `feeds` replaced.
 
         Strings are object arrays of `bytes`. Without a timeout the call may last for ever. Where
-        there is batching, the call waits for others and shares a run with them.
+        there is batching, a call whose feeds have as many rows each shares a run with others.
 
         Args:
             constant: Feeds that are the same whenever they are named here, such as defaults; no
@@ -69,7 +69,7 @@ class LoadedModel:
             ServingError: with TensorFlow's own code and message when the graph refuses.
         """
         rows = {name: value for name, value in feeds.items() if name not in constant}
-        if self.batching is None or not rows:
+        if self.batching is None or rows_of(rows) is None:
             return self._run(feeds, fetches, timeout_seconds)
         rest = {name: feeds[name] for name in constant}
         return self.batching.scheduler.submit(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.server import batching
 from serving.server.batching import Parameters, Scheduler
 from serving.server.errors import Code, ServingError
 
@@ -213,21 +214,29 @@ def test_a_batch_is_run_when_its_time_is_over(scheduled):
     assert [ask(float(i)).result(60)[0].tolist() for i in range(5)] == [[2 * i] for i in range(5)]
 
 
+def test_too_many_rows_are_refused(scheduled):
+    scheduler, run, _, _ = scheduled()
+    with pytest.raises(ServingError, match="Task size 5 is larger than .* batch size 4") as caught:
+        scheduler.submit("k", run, {"x": np.ones(5)}, Parameters(max_batch_size=4))
+    assert caught.value.code == Code.INVALID_ARGUMENT and not run.seen
+
+
 @pytest.mark.parametrize(
-    ("inputs", "sentence"),
+    ("inputs", "rows"),
     [
-        ({"x": np.float32(1)}, "must have at least one dimension"),
-        ({}, "must have at least one dimension"),
-        ({"x": np.ones(2), "y": np.ones(3)}, "must have equal 0th-dimension size"),
-        ({"x": np.ones(0)}, "at least one row"),
-        ({"x": np.ones(5)}, "Task size 5 is larger than maximum input batch size 4"),
+        ({"x": np.ones((3, 2)), "y": np.ones(3)}, 3),
+        ({"x": np.ones(2), "y": np.ones(1)}, None),
+        ({"x": np.float32(1)}, None),
+        ({"x": np.ones(0)}, None),
+        ({}, None),
     ],
 )
-def test_what_has_no_rows_or_too_many_is_refused(scheduled, inputs, sentence):
-    scheduler, run, _, _ = scheduled(max_batch_size=4)
-    with pytest.raises(ServingError, match=sentence) as caught:
-        scheduler.submit("k", run, inputs, Parameters(max_batch_size=4))
-    assert caught.value.code == Code.INVALID_ARGUMENT and not run.seen
+def test_inputs_with_as_many_rows_each_may_share(scheduled, inputs, rows):
+    assert batching.rows_of(inputs) == rows
+    if rows is None:
+        scheduler, run, _, _ = scheduled()
+        with pytest.raises(ValueError, match="cannot share a batch"):
+            scheduler.submit("k", run, inputs, Parameters())
 
 
 @pytest.mark.parametrize(

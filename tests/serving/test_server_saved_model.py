@@ -120,6 +120,8 @@ def test_requests_in_company_get_what_they_get_alone(version_folder, model):
         *(("upper", {"text": np.array([text] * 4, object)}) for text in (b"ab", b"c")),
         *(("check", {"x": np.float32([x] * 4)}) for x in (3, -1)),
         *(("defaulted", {"count": np.int32([i] * 4)}) for i in (5, 6)),
+        ("defaulted", {"count": np.int32([7, 8]), "scale": np.float32([2])}),
+        ("count", {"n": np.int32(3)}),
     ]
     with ThreadPoolExecutor(len(asked)) as pool:  # every batch is full, so none waits
         answers = [pool.submit(prediction.predict, together, *words) for words in asked]

@@ -18,7 +18,6 @@ from serving.client import Client, InvalidArgument, Unavailable
 from serving.server import command
 from serving.server.command import _open_web, main
 from serving.server.flags import parse
-from serving.server.flags import parse
 
 FAST = ("--load_retry_interval_micros=100000", "--max_num_load_retries=0")
 

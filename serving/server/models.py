@@ -71,25 +71,38 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
         Raises:
             ServingError: INVALID_ARGUMENT for configurations that cannot be.
         """
-        _, repositories = self._apply(configs)
-        for repository in repositories:
+        _, new = self._apply(configs)
+        for repository in new:
             repository.set_labels(self._configs[repository.name].labels)
 
     def reload(
         self, configs: Sequence[ModelConfig], *, is_cancelled: Callable[[], bool] = lambda: False
     ) -> None:
-        """Serve `configs` and nothing else, and wait until all of them have been seen to.
+        """Serve `configs` and nothing else, and wait for the models that are new or changed.
 
-        A model that is already served goes on meanwhile. A label is moved only to a version
-        that is available, all labels or none.
+        What is already served goes on meanwhile. Labels move to versions that are available,
+        all of them or none, and before the wait for models that have none.
 
         Raises:
             ServingError: INVALID_ARGUMENT for configurations that cannot be, before anything is
                 changed; UNKNOWN if a model does not load, FAILED_PRECONDITION for a label,
-                CANCELLED, ABORTED or UNAVAILABLE if the caller, a newer
-                configuration or the server's end ends the wait.
+                CANCELLED, ABORTED or UNAVAILABLE if the caller, a newer configuration or the
+                end of the server ends the wait.
         """
-        turn, repositories = self._apply(configs)
+        turn, changed = self._apply(configs)
+        labelled = {config.name for config in configs if config.labels}
+        self._wait([r for r in changed if r.name in labelled], turn, is_cancelled)
+        with self._lock:
+            self._check_turn(turn)
+            self._move_labels(configs)
+        self._wait([r for r in changed if r.name not in labelled], turn, is_cancelled)
+
+    def _wait(
+        self,
+        repositories: Sequence[Repository[Model]],
+        turn: int,
+        is_cancelled: Callable[[], bool],
+    ) -> None:
         for repository in repositories:
             while not repository.settled.wait(WAIT_TICK_SECONDS) and self._applied == turn:
                 if self._draining.is_set():
@@ -97,24 +110,29 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
                 if is_cancelled():
                     raise ServingError(Code.CANCELLED, "the caller does not wait any longer")
         with self._lock:
-            if self._applied != turn:
-                raise ServingError(Code.ABORTED, "another configuration has replaced this one")
+            self._check_turn(turn)
             failed = [r.name for r in repositories if r.latest() is None]
             if failed:
                 raise self.unavailable(failed, "model(s)")
-            self._move_labels(configs)
+
+    def _check_turn(self, turn: int) -> None:
+        if self._applied != turn:
+            raise ServingError(Code.ABORTED, "another configuration has replaced this one")
 
     def _apply(self, configs: Sequence[ModelConfig]) -> tuple[int, list[Repository[Model]]]:
+        """How many configurations this makes, and the models that are new or changed by it."""
         model_config.check(configs)
         with self._lock:
             model_config.check_platforms(self._configs, configs)
             self._configs = {config.name: config for config in configs}
-            kept = dict(self._repositories)
+            kept, changed = dict(self._repositories), []
             for config in configs:
-                if config.name in kept:
-                    kept[config.name].update(config.base_path, config.versions)
-                else:
-                    kept[config.name] = self._open(config)
+                repository = kept.get(config.name)
+                if repository is None:
+                    repository = kept[config.name] = self._open(config)
+                elif not repository.update(config.base_path, config.versions):
+                    continue
+                changed.append(repository)
             self._leaving = [r for r in self._leaving if r.is_running()]
             for name in [name for name in kept if name not in self._configs]:
                 log.info("%s: removed from the configuration", name)
@@ -122,7 +140,7 @@ class Models(Mapping[str, Repository[Model]], Generic[Model]):
                 self._leaving[-1].stop()
             self._repositories = kept
             self._applied += 1
-            return self._applied, list(kept.values())
+            return self._applied, changed
 
     def _open(self, config: ModelConfig) -> Repository[Model]:
         repository = Repository(

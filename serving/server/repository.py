@@ -175,15 +175,19 @@ class Repository(Generic[Model]):
         """Begin to watch the base folder."""
         self._thread.start()
 
-    def update(self, base_path: Path, versions: VersionPolicy) -> None:
-        """Go over to other versions or another folder; what is served stays until others are up."""
+    def update(self, base_path: Path, versions: VersionPolicy) -> bool:
+        """Go over to other versions or another folder; whether these are others at all.
+
+        What is served stays until others are up.
+        """
         with self._lock:
             if self._target == _Target(base_path, versions):
-                return
+                return False
             self._target = _Target(base_path, versions)
             self.looked.clear()
             self.settled.clear()
         self._wake.set()
+        return True
 
     def is_running(self) -> bool:
         """Whether the folder is still watched, or a version still loaded or unloaded."""

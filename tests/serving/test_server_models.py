@@ -128,6 +128,7 @@ def test_the_caller_or_a_newer_configuration_ends_a_wait(make, add, tmp_path):
     with pytest.raises(ServingError) as caught:
         models.reload([missing], is_cancelled=lambda: True)
     assert caught.value.code == Code.CANCELLED
+    later = ModelConfig(name="later", base_path=tmp_path / "nowhere")
     waiting, refusals = threading.Event(), []
 
     def is_cancelled():
@@ -136,7 +137,7 @@ def test_the_caller_or_a_newer_configuration_ends_a_wait(make, add, tmp_path):
 
     def wait():
         try:
-            models.reload([missing], is_cancelled=is_cancelled)
+            models.reload([later], is_cancelled=is_cancelled)
         except ServingError as error:
             refusals.append(error.code)
 
@@ -192,6 +193,23 @@ def test_a_label_is_not_moved_to_what_is_not_available(make, add):
         "Request to assign label to version 7 of model a, "
         "which is not currently available for inference"
     )
+    assert models["a"].labels == {"stable": 1}
+
+
+def test_labels_move_although_another_model_is_missing(make, add, tmp_path):
+    a = add("a", 1, 2)
+    missing = ModelConfig(name="missing", base_path=tmp_path / "nowhere")
+    models = serve(make(), labelled(a, stable=1))
+    asked = []
+
+    def is_cancelled():
+        asked.append(dict(models["a"].labels))
+        return True
+
+    with pytest.raises(ServingError, match="does not wait any longer"):
+        models.reload([missing, labelled(a, stable=2)], is_cancelled=is_cancelled)
+    assert asked == [{"stable": 2}]
+    models.reload([missing, labelled(a, stable=1)])  # it is not new any more: nobody waits
     assert models["a"].labels == {"stable": 1}
 
 

@@ -17,6 +17,7 @@ Reading order, each file using only the ones before it:
     model_config    which models to serve: a text file or a message, in plain values
     models          a repository for each of them; a new configuration replaces the old
     engine          request -> model, version, answer; no protocol in sight
+    methods         gRPC: bytes parsed into messages
     services        gRPC: decode, call the engine, encode
     json_*          JSON bodies <-> arrays and tf.Examples
     rest            REST: decode, call the engine, encode

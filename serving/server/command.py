@@ -55,8 +55,6 @@ def _set_up_logging(config: ServerConfig) -> None:
     handler.setFormatter(JsonLines() if config.log_as_json else PlainLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    # Bytes that are no message are the caller's fault, who is told; not worth a traceback here.
-    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)
 
 
 def _serve(config: ServerConfig, stop: threading.Event) -> int:

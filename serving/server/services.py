@@ -22,7 +22,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.server import model_config, tensors
+from serving.server import methods, model_config, tensors
 from serving.server.classification import examples_in, tasks_in
 from serving.server.engine import Classification, Engine, ModelChoice, Regression
 from serving.server.errors import Code, ServingError, invalid_argument
@@ -37,9 +37,10 @@ Reply = TypeVar("Reply")
 MAX_MESSAGE_BYTES = 2**31 - 1
 MAX_ERROR_CHARACTERS = 1024
 SIGNATURES_FIELD = "signature_def"
+MODULES = (prediction_service_pb2, model_service_pb2)
 SERVICES = tuple(
     service.full_name
-    for module in (prediction_service_pb2, model_service_pb2)
+    for module in MODULES
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 
@@ -76,8 +77,10 @@ def make_server(
     prediction_service = PredictionService(engine, as_content=as_content)
     if observer is not None:
         observe(prediction_service, observer)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction_service, server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(engine), server)
+    services = {"PredictionService": prediction_service, "ModelService": ModelService(engine)}
+    for module in MODULES:
+        for name, descriptor in module.DESCRIPTOR.services_by_name.items():
+            methods.register(server, descriptor, services[name])
     names = list(SERVICES)
     if has_health:
         health_service = health.HealthServicer()

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.client import Client, InvalidArgument, Unavailable
 from serving.server import command
-from serving.server.command import main
+from serving.server.command import _open_web, main
 from serving.server.flags import parse
 
 FAST = ("--load_retry_interval_micros=100000", "--max_num_load_retries=0")
@@ -282,3 +282,10 @@ def test_a_log_without_a_folder_ends_the_server_with_a_sentence(tmp_path, signal
 def test_an_unknown_host_is_a_sentence(tmp_path, capsys):
     assert main(["--host=256.0.0.1", f"--model_base_path={tmp_path}"]) == 255
     assert "cannot listen on 256.0.0.1:8500" in capsys.readouterr().out
+
+
+def test_equal_ports_leave_rest_off_with_a_word(tmp_path, caplog):
+    caplog.set_level("INFO")
+    config, _ = parse([f"--model_base_path={tmp_path}", "--port=8500", "--rest_api_port=8500"])
+    assert _open_web(None, config, None) is None
+    assert "REST is off: --rest_api_port and --port are both 8500" in caplog.text

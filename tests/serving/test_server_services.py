@@ -187,6 +187,14 @@ def test_an_operation_that_fails_gives_its_own_status_and_long_texts_are_cut(pre
     assert len(text) == 1024 + len("...TRUNCATED")
 
 
+def test_bytes_that_are_no_message_are_the_callers_fault(channel):
+    for method, name in [("PredictionService/Predict", "Predict"),
+                         ("ModelService/GetModelStatus", "GetModelStatus")]:  # fmt: skip
+        call = channel.unary_unary(f"/tensorflow.serving.{method}", bytes, bytes)
+        text = f"The request is no tensorflow.serving.{name}Request."
+        assert refusal(call, b"\xff\xff") == (INVALID, text)
+
+
 def test_a_call_may_have_no_deadline(prediction):
     assert list(prediction.Predict(request(x=X)).outputs["y"].float_val) == [2.5]
 

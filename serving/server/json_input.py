@@ -7,7 +7,7 @@ value by value, which also finds the words for what is wrong.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,8 +100,13 @@ def _parse_error(error: Exception) -> ServingError:
     return invalid_argument(f"JSON Parse error: {error}")
 
 
-def predict_inputs(body: Body, infos: Mapping[str, Any]) -> Tensors:
+def predict_inputs(
+    body: Body, infos: Mapping[str, Any], *, optional: Collection[str] = ()
+) -> Tensors:
     """The body's tensors for a signature whose inputs are the TensorInfos `infos`.
+
+    TF Serving's REST wants every input; here those named in `optional`, which have a default, may
+    be left out. Where there are such, a name that no input has is refused, lest it be a slip.
 
     Raises:
         ServingError: INVALID_ARGUMENT or UNIMPLEMENTED if they cannot be made.
@@ -115,19 +120,21 @@ def predict_inputs(body: Body, infos: Mapping[str, Any]) -> Tensors:
     if "instances" not in fields and "inputs" not in fields:
         raise invalid_argument("Missing 'inputs' or 'instances' key")
     by_rows = "instances" in fields
+    required = [name for name in infos if name not in optional]
+    alone = {name: infos[name] for name in required or infos}
     if body.numbers is not None:
-        if len(infos) == 1:
-            ((name, info),) = infos.items()
+        if len(alone) == 1:
+            ((name, info),) = alone.items()
             array = body.numbers.read(info.dtype)
             if array is not None:
                 return Tensors({name: array}, by_rows)
         body = Body(body.text, _loads(body.text))
     if by_rows:
-        return Tensors(_from_rows(body, infos), by_rows)
-    return Tensors(_from_columns(body.fields["inputs"], infos), by_rows)
+        return Tensors(_from_rows(body, infos, required), by_rows)
+    return Tensors(_from_columns(body.fields["inputs"], infos, required), by_rows)
 
 
-def _from_rows(body: Body, infos: Mapping[str, Any]) -> dict[str, Array]:
+def _from_rows(body: Body, infos: Mapping[str, Any], required: Sequence[str]) -> dict[str, Array]:
     rows = body.fields["instances"]
     if not isinstance(rows, list):
         raise invalid_argument(
@@ -135,15 +142,15 @@ def _from_rows(body: Body, infos: Mapping[str, Any]) -> dict[str, Array]:
         )
     if not rows:
         raise invalid_argument(f"JSON Value: {shown(body.fields)} No values in 'instances' array")
-    if len(infos) > 1 and not isinstance(rows[0], dict):
+    if len(plain := required or list(infos)) > 1 and not isinstance(rows[0], dict):
         raise invalid_argument(
             "instances is a plain list, but expecting list of objects as multiple "
             "input tensors required as per tensorinfo_map"
         )
     if is_named(rows[0]):
-        return _from_named_rows(rows, infos)
-    name, info = next(iter(infos.items()))
-    column = _Column(info.dtype)
+        return _from_named_rows(rows, infos, required)
+    name = plain[0]
+    column = _Column(infos[name].dtype)
     for index, row in enumerate(rows):
         if is_named(row):
             raise invalid_argument(
@@ -156,8 +163,11 @@ def _from_rows(body: Body, infos: Mapping[str, Any]) -> dict[str, Array]:
     return {name: column.array()}
 
 
-def _from_named_rows(rows: list[Any], infos: Mapping[str, Any]) -> dict[str, Array]:
-    columns = {name: _Column(info.dtype) for name, info in infos.items()}
+def _from_named_rows(
+    rows: list[Any], infos: Mapping[str, Any], required: Sequence[str]
+) -> dict[str, Array]:
+    given = {*required, *(name for name in infos if name in rows[0])}
+    columns = {name: _Column(info.dtype) for name, info in infos.items() if name in given}
     for index, row in enumerate(rows):
         if not is_named(row):
             raise invalid_argument(f"Expecting object but got list at item {index} of input list")
@@ -169,10 +179,10 @@ def _from_named_rows(rows: list[Any], infos: Mapping[str, Any]) -> dict[str, Arr
             except ServingError as error:
                 place = f"Failed to process element: {index} key: {key}"
                 raise _in_row(error, place) from error
-        if row.keys() != infos.keys():
+        if row.keys() != given:
             raise invalid_argument(
                 f"Failed to process element: {index} of 'instances' list. JSON object: "
-                f"{shown(row)} keys must be equal to: {','.join(sorted(infos))}"
+                f"{shown(row)} keys must be equal to: {','.join(sorted(given))}"
             )
     return {name: column.array() for name, column in columns.items()}
 
@@ -183,18 +193,25 @@ def _in_row(error: ServingError, place: str) -> ServingError:
     )
 
 
-def _from_columns(value: Any, infos: Mapping[str, Any]) -> dict[str, Array]:
+def _from_columns(
+    value: Any, infos: Mapping[str, Any], required: Sequence[str]
+) -> dict[str, Array]:
     if not is_named(value):
-        if len(infos) > 1:
+        if len(plain := required or list(infos)) > 1:
             raise invalid_argument(
                 "inputs is a plain value/list, but expecting an object as multiple "
                 "input tensors required as per tensorinfo_map"
             )
-        name, info = next(iter(infos.items()))
-        return {name: to_array(value, info.dtype)}
+        name = plain[0]
+        return {name: to_array(value, infos[name].dtype)}
+    strange = sorted(value.keys() - infos.keys())
+    if strange and len(required) < len(infos):
+        raise invalid_argument(f"JSON object: does not have named input: {strange[0]}")
     arrays = {}
     for name, info in infos.items():
         if name not in value:
+            if name not in required:
+                continue
             raise invalid_argument(f"Missing named input: {name} in 'inputs' object.")
         arrays[name] = to_array(value[name], info.dtype)
     return arrays

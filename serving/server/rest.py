@@ -135,7 +135,8 @@ class RestService:
 
     def _predict(self, asked: _Asked) -> bytes:
         signature = asked.body.signature
-        tensors = json_input.predict_inputs(asked.body, self._inputs(asked.choice, signature))
+        infos, optional = self._inputs(asked.choice, signature)
+        tensors = json_input.predict_inputs(asked.body, infos, optional=optional)
         answer = self._engine.predict(
             asked.choice, tensors.inputs, signature=signature, timeout_seconds=asked.seconds
         )
@@ -146,7 +147,8 @@ class RestService:
         )
         return text
 
-    def _inputs(self, choice: ModelChoice, signature: str) -> dict[str, Any]:
+    def _inputs(self, choice: ModelChoice, signature: str) -> tuple[dict[str, Any], set[str]]:
+        """The signature's TensorInfos by name, and the names of those that have a default."""
         _, signatures = self._engine.signatures(choice)
         name = signature or "serving_default"
         if name not in signatures:
@@ -156,7 +158,7 @@ class RestService:
             raise invalid_argument(
                 f"Failed to get input map for signature: {signature or 'DEFAULT'}"
             )
-        return {key: inputs[key] for key in sorted(inputs)}
+        return {key: inputs[key] for key in sorted(inputs)}, set(signatures[name].defaults)
 
     def _classify(self, asked: _Asked) -> bytes:
         examples = json_examples.examples(asked.body)

@@ -63,6 +63,43 @@ def test_named_rows_give_every_input_its_column():
     assert inputs["n"].tolist() == [b"a", b"b"]
 
 
+INFOS = {n: meta_graph_pb2.TensorInfo(dtype=FLOAT) for n in ("x", "y", "z")}
+
+
+@pytest.mark.parametrize(
+    ("text", "optional", "expected"),
+    [
+        ('{"inputs": {"x": [1]}}', "yz", {"x": [1]}),
+        ('{"inputs": {"x": [1], "z": [2]}}', "yz", {"x": [1], "z": [2]}),
+        ('{"inputs": {}}', "xyz", {}),
+        ('{"inputs": [1]}', "yz", {"x": [1]}),
+        ('{"instances": [1, 2]}', "yz", {"x": [1, 2]}),
+        ('{"instances": [{"x": 1}, {"x": 2}]}', "yz", {"x": [1, 2]}),
+        ('{"instances": [{"x": 1, "z": 3}, {"x": 2, "z": 4}]}', "yz", {"x": [1, 2], "z": [3, 4]}),
+    ],
+)
+def test_what_has_a_default_may_be_left_out(text, optional, expected):
+    found = predict_inputs(parse(text.encode()), INFOS, optional=optional).inputs
+    assert {name: array.tolist() for name, array in found.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "optional", "message"),
+    [
+        ('{"inputs": {"z": [1]}}', "yz", "Missing named input: x in 'inputs' object"),
+        ('{"inputs": {"x": [1], "zz": [2]}}', "yz", "does not have named input: zz"),
+        ('{"instances": [{"x": 1}, {"x": 2, "z": 4}]}', "yz", "element: 1 key: z"),
+        ('{"instances": [{"x": 1, "z": 4}, {"x": 2}]}', "yz", "keys must be equal to: x,z"),
+        ('{"instances": [{"z": 1}]}', "yz", "keys must be equal to: x,z"),
+        ('{"instances": [1]}', "z", "expecting list of objects as multiple"),
+        ('{"inputs": [1]}', "xyz", "expecting an object as multiple"),
+    ],
+)
+def test_a_slip_in_a_name_is_no_default(text, optional, message):
+    with pytest.raises(ServingError, match=message):
+        predict_inputs(parse(text.encode()), INFOS, optional=optional)
+
+
 @pytest.mark.parametrize("padding", ["", " " * 1000])
 def test_infinities_and_nan_have_all_their_names(padding):
     text = '{"instances": [NaN, Infinity, -Infinity, Inf, -Inf, 1]}' + padding

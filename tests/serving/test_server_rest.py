@@ -79,6 +79,12 @@ def test_predict_by_rows_and_by_columns(port):
     ).replace('"-@"', "-Infinity").replace('"@"', "NaN").split()  # fmt: skip
 
 
+def test_defaults_stand_for_what_is_left_out(port):
+    body = '{"signature_name": "defaulted", "inputs": {"count": [4]}}'
+    status, _, text = ask(port, "POST", f"{ZOO}:predict", body)
+    assert status == 200 and json.loads(text)["outputs"] == {"name": ["anon"], "product": [6.0]}
+
+
 @pytest.mark.parametrize(
     "path", [ZOO, f"{ZOO}/versions/7", "/V1/Models/zoo/Versions/007", "/v1/models/%7aoo"]
 )

@@ -57,7 +57,7 @@ def export(folder: pathlib.Path) -> None:
     from training import saved_model
 
     model = gpt.build(gpt.PRESETS["gpt2-small"])
-    codec = _codec()
+    codec = pairs_codec()
     for layout in ("matrices", "blocks"):
         endpoint = gpt.endpoints(model, codec)["generate"]
         unpacked = mock.patch.object(model, "pack", lambda: None)
@@ -65,7 +65,7 @@ def export(folder: pathlib.Path) -> None:
             saved_model.write(folder / layout, model, codec, {"generate": endpoint})
 
 
-def _codec() -> Any:
+def pairs_codec() -> Any:
     """A byte-pair codec as large as GPT-2's: every merge joins two bytes."""
     from kmodels.core.codecs import byte_pairs
 

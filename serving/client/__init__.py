@@ -24,10 +24,13 @@ from serving.client.errors import (
     Unavailable,
     Unimplemented,
 )
+from serving.client.examples import Class
+from serving.client.reloading import ServedModel
 from serving.client.signatures import ModelMetadata, Signature, TensorSpec, VersionStatus
 
 __all__ = [
     "CallError",
+    "Class",
     "Client",
     "DeadlineExceeded",
     "FailedPrecondition",
@@ -38,6 +41,7 @@ __all__ = [
     "ModelMetadata",
     "NotFound",
     "ResourceExhausted",
+    "ServedModel",
     "ServingError",
     "Signature",
     "TensorSpec",

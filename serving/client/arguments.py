@@ -1,7 +1,8 @@
-"""`name=value` words of the command line -> values for `Client.predict`.
+"""`name=value` words of the command line -> values for the client's calls.
 
 What a word means depends on the dtype of the input it names: for string inputs the text itself,
-for all others a JSON number, boolean or list.
+for all others a JSON number, boolean or list. Features of an example have no declared dtype:
+there the value decides.
 """
 
 import json
@@ -20,16 +21,41 @@ def parse_inputs(words: Sequence[str], signature: Signature) -> dict[str, Any]:
         InvalidInput: if a word is not `name=value`, repeats a name, or its value does not parse.
     """
     values: dict[str, Any] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals or not name:
-            raise InvalidInput(f"inputs are written name=value, not {word!r}")
-        if name in values:
-            raise InvalidInput(f"input {name!r} is given twice; a list is written {name}='[a, b]'")
+    for name, text in _split(words).items():
         spec = signature.inputs.get(name)
         is_text = spec is None or spec.dtype == "string"
         values[name] = _text_value(name, text) if is_text else _number_value(name, text)
     return values
+
+
+def parse_features(words: Sequence[str]) -> dict[str, Any]:
+    """One tf.Example's features by name: JSON where the value is JSON, else the text itself.
+
+    Raises:
+        InvalidInput: if a word is not `name=value`, repeats a name, or names no file.
+    """
+    return {name: _feature(name, text) for name, text in _split(words).items()}
+
+
+def _feature(name: str, text: str) -> Any:
+    if text.startswith("@"):
+        return _read(name, text[1:])
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _split(words: Sequence[str]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise InvalidInput(f"inputs are written name=value, not {word!r}")
+        if name in texts:
+            raise InvalidInput(f"input {name!r} is given twice; a list is written {name}='[a, b]'")
+        texts[name] = text
+    return texts
 
 
 def _text_value(name: str, text: str) -> Any:

@@ -1,8 +1,10 @@
-"""The client: predict, metadata, status, wait_until_ready."""
+"""The client: predict, classify, regress, metadata, status, wait_until_ready, reload."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +15,9 @@ from google.protobuf.message import DecodeError
 from serving.client import errors, signatures, tensors, wire
 from serving.client.channel import open_channel
 from serving.client.errors import InvalidAnswer, InvalidInput
+from serving.client.examples import Class, classes_from_wire, values_from_wire, write_input
 from serving.client.fitting import check_outputs, choose_signature, fit_all
+from serving.client.reloading import ServedModel, read_request, request_for
 from serving.client.signatures import ModelMetadata, VersionStatus
 
 Array = np.ndarray[Any, Any]
@@ -86,6 +90,9 @@ class Client:
         self._predict = self._method(wire.PREDICT, wire.PredictResponse)
         self._get_metadata = self._method(wire.METADATA, wire.MetadataResponse)
         self._get_status = self._method(wire.STATUS, wire.StatusResponse)
+        self._classify = self._method(wire.CLASSIFY, wire.ClassificationResponse)
+        self._regress = self._method(wire.REGRESS, wire.RegressionResponse)
+        self._reload = self._method(wire.RELOAD, wire.ReloadConfigResponse)
 
     def _method(self, path: str, reply: type[Any]) -> Callable[..., Any]:
         return self._channel.unary_unary(
@@ -150,6 +157,72 @@ class Client:
         if reply.model_spec.version.value != known.version:
             self._known.pop(chosen, None)  # another version has taken over
         return {name: _output(name, reply.outputs[name], text) for name in sorted(reply.outputs)}
+
+    def classify(
+        self,
+        model: str,
+        examples: Iterable[Mapping[str, Any]],
+        *,
+        context: Mapping[str, Any] | None = None,
+        signature: str = "serving_default",
+        version: int | None = None,
+        label: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> list[list[Class]]:
+        """The classes of each example, as (label, score) pairs in the model's order.
+
+        An example is a dict of features: a number, a str, bytes, or a flat list or array of
+        these. 1.0 is a float feature and 1 a whole one; which the model wants it knows itself.
+        Features in `context` are part of every example that does not name them itself.
+
+        Raises:
+            InvalidInput: if there are no examples, or a feature has no form in one.
+            CallError: its subclass for the status code with which the call failed.
+        """
+        request = wire.ClassificationRequest(
+            model_spec=_Model(model, version, label).spec(signature)
+        )
+        write_input(request.input, examples, context)
+        reply = self._call(self._classify, request, self._deadline(timeout_seconds))
+        return classes_from_wire(reply.result)
+
+    def regress(
+        self,
+        model: str,
+        examples: Iterable[Mapping[str, Any]],
+        *,
+        context: Mapping[str, Any] | None = None,
+        signature: str = "serving_default",
+        version: int | None = None,
+        label: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Array:
+        """One float32 for each example, [batch]; as `classify` in all else."""
+        request = wire.RegressionRequest(model_spec=_Model(model, version, label).spec(signature))
+        write_input(request.input, examples, context)
+        reply = self._call(self._regress, request, self._deadline(timeout_seconds))
+        return values_from_wire(reply.result)
+
+    def reload(
+        self,
+        models: Iterable[ServedModel] | str | PathLike[str],
+        *,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        """Make the server serve `models` and no others; returns when they are available.
+
+        A path means a text ModelServerConfig here, as for the server's --model_config_file.
+        Should the deadline end the wait, the server goes on with the change.
+
+        Raises:
+            InvalidInput: if the file cannot be used.
+            CallError: its subclass for the status code with which the call failed.
+        """
+        if isinstance(models, str | PathLike):
+            request = read_request(Path(models))
+        else:
+            request = request_for(models)
+        self._call(self._reload, request, self._deadline(timeout_seconds))
 
     def metadata(
         self,

@@ -1,12 +1,13 @@
 """Answers as text for a terminal, and as plain values for JSON."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from serving.client.client import BYTES_SUFFIX
+from serving.client.examples import Class
 from serving.client.signatures import ModelMetadata, Signature, TensorSpec, VersionStatus
 from serving.client.tensors import is_bfloat16
 
@@ -29,6 +30,11 @@ def outputs_text(outputs: Mapping[str, Array]) -> str:
         single = "\n" not in body and len(body) <= 80
         blocks.append(f"{name}  {kind} [{shape}]" + (f"  {body}" if single else f"\n{body}"))
     return "\n".join(blocks)
+
+
+def classes_text(classes: Sequence[Class]) -> str:
+    """One line per class: its score, and its label where it has one."""
+    return "\n".join(f"{entry.score:<12.6g} {entry.label}".rstrip() for entry in classes)
 
 
 def outputs_json(outputs: Mapping[str, Array]) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def _spec_json(spec: TensorSpec) -> dict[str, Any]:
 def status_text(model: str, statuses: Iterable[VersionStatus]) -> str:
     """One line per version."""
     return "\n".join(
-        f"{model} version {s.version}  {s.state}" + (f"  {s.error_message}" * bool(s.error_code))
+        f"{model} version {s.version}  {s.state}" + (f"  {s.error_message}" * bool(s.error_message))
         for s in statuses
     )
 

@@ -13,7 +13,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 PACKAGE = "kmodels.serving.wire"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
+CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
+REGRESS = "/tensorflow.serving.PredictionService/Regress"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 
 # message -> {field: (number, type)}; "*" repeats, "<>" maps from string, capitals are messages.
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
@@ -67,6 +70,61 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "Status": {"error_code": (1, "int32"), "error_message": (2, "string")},
     "VersionStatus": {"version": (1, "int64"), "state": (2, "int32"), "status": (3, "Status")},
     "StatusResponse": {"model_version_status": (1, "*VersionStatus")},
+    "BytesList": {"value": (1, "*bytes")},
+    "FloatList": {"value": (1, "*float")},
+    "Int64List": {"value": (1, "*int64")},
+    "Feature": {
+        "bytes_list": (1, "BytesList"),
+        "float_list": (2, "FloatList"),
+        "int64_list": (3, "Int64List"),
+    },
+    "Features": {"feature": (1, "<>Feature")},
+    "Example": {"features": (1, "Features")},
+    "ExampleList": {"examples": (1, "*Example")},
+    "ExampleListWithContext": {"examples": (1, "*Example"), "context": (2, "Example")},
+    "Input": {
+        "example_list": (1, "ExampleList"),
+        "example_list_with_context": (2, "ExampleListWithContext"),
+    },
+    "ClassificationRequest": {"model_spec": (1, "ModelSpec"), "input": (2, "Input")},
+    "Class": {"label": (1, "string"), "score": (2, "float")},
+    "Classifications": {"classes": (1, "*Class")},
+    "ClassificationResult": {"classifications": (1, "*Classifications")},
+    "ClassificationResponse": {
+        "result": (1, "ClassificationResult"),
+        "model_spec": (2, "ModelSpec"),
+    },
+    "RegressionRequest": {"model_spec": (1, "ModelSpec"), "input": (2, "Input")},
+    "Regression": {"value": (1, "float")},
+    "RegressionResult": {"regressions": (1, "*Regression")},
+    "RegressionResponse": {"result": (1, "RegressionResult"), "model_spec": (2, "ModelSpec")},
+    "Latest": {"num_versions": (1, "uint32")},
+    "All": {},
+    "Specific": {"versions": (1, "*int64")},
+    "VersionPolicy": {
+        "latest": (100, "Latest"),
+        "all": (101, "All"),
+        "specific": (102, "Specific"),
+    },
+    "LogCollectorConfig": {"type": (1, "string"), "filename_prefix": (2, "string")},
+    "SamplingConfig": {"sampling_rate": (1, "double")},
+    "LoggingConfig": {
+        "log_collector_config": (1, "LogCollectorConfig"),
+        "sampling_config": (2, "SamplingConfig"),
+    },
+    "ModelConfig": {
+        "name": (1, "string"),
+        "base_path": (2, "string"),
+        "model_type": (3, "int32"),
+        "model_platform": (4, "string"),
+        "logging_config": (6, "LoggingConfig"),
+        "model_version_policy": (7, "VersionPolicy"),
+        "version_labels": (8, "<>int64"),
+    },
+    "ModelConfigList": {"config": (1, "*ModelConfig")},
+    "ModelServerConfig": {"model_config_list": (1, "ModelConfigList")},
+    "ReloadConfigRequest": {"config": (1, "ModelServerConfig"), "metric_names": (2, "*string")},
+    "ReloadConfigResponse": {"status": (1, "Status")},
 }
 
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -109,11 +167,17 @@ def _build() -> dict[str, type[Any]]:
 
 _CLASSES = _build()
 
+ClassificationRequest = _CLASSES["ClassificationRequest"]
+ClassificationResponse = _CLASSES["ClassificationResponse"]
 MetadataRequest = _CLASSES["MetadataRequest"]
 MetadataResponse = _CLASSES["MetadataResponse"]
 ModelSpec = _CLASSES["ModelSpec"]
 PredictRequest = _CLASSES["PredictRequest"]
 PredictResponse = _CLASSES["PredictResponse"]
+RegressionRequest = _CLASSES["RegressionRequest"]
+RegressionResponse = _CLASSES["RegressionResponse"]
+ReloadConfigRequest = _CLASSES["ReloadConfigRequest"]
+ReloadConfigResponse = _CLASSES["ReloadConfigResponse"]
 SignatureDef = _CLASSES["SignatureDef"]
 SignatureDefMap = _CLASSES["SignatureDefMap"]
 StatusRequest = _CLASSES["StatusRequest"]

@@ -8,17 +8,24 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.server.flags import USAGE_STATUS, ServerConfig, parse
+from serving.server.log_lines import JsonLines, PlainLines
 
 if TYPE_CHECKING:
     import grpc
+    from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
-    from serving.server.repository import Repository
+    from serving.server.batching import Batching
+    from serving.server.engine import Engine
+    from serving.server.model_config import ModelConfig
+    from serving.server.models import Models
     from serving.server.saved_model import LoadedModel
+    from serving.server.watch import Watch
+    from serving.server.web import WebServer
 
 DRAIN_SECONDS = 30.0  # how long requests in flight may take after a stop signal
 
@@ -32,50 +39,85 @@ class StartError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the process's exit status."""
     config, unknown = parse(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    _set_up_logging(config)
     for argument in unknown:
         log.warning("unknown argument ignored: %s", argument)
     stop = threading.Event()
     try:
         return _serve(config, stop)
     except StartError as error:
-        log.error("serving.server: failed to start: %s", error)
+        print(f"Failed to start server. Error: {error}", flush=True)  # as TF Serving does
         return USAGE_STATUS
 
 
+def _set_up_logging(config: ServerConfig) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if config.log_as_json else PlainLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
 def _serve(config: ServerConfig, stop: threading.Event) -> int:
-    _check_address(config)
-    log.info("starting %s from %s", config.model_name, config.model_base_path)
-    repository = _make_repository(config)
-    _stop_on_signals(stop, repository.settled)
-    repository.start()
-    _wait(repository.settled)
+    _check_addresses(config)
+    log.info("starting from %s", config.model_config_file or config.model_base_path)
+    with _starting():
+        models, configs = _make_models(config)
+        credentials = _credentials(config)
+        watch = _make_watch(config)
+        _stop_on_signals(stop, models.changed)
+        models.start(configs)
+    while not (stop.is_set() or models.can_serve() or models.is_hopeless()):
+        # Python runs signal handlers only in a main thread that is awake now and then.
+        models.changed.wait(1.0)
+        models.changed.clear()
     if stop.is_set():
-        return _end(repository)
-    if repository.latest() is None:
-        raise StartError(_why_nothing_loaded(repository, config))
-    server = _open(repository, config)
-    _wait(stop)
+        return _end(models)
+    with _starting():
+        if not models.can_serve():
+            models.close()
+            raise models.unavailable(list(models))
+        server, web = _open(models, config, credentials, watch)
+    if config.model_config_file and config.model_config_file_poll_wait_seconds:
+        threading.Thread(target=_follow, args=(config, models, stop), daemon=True).start()
+    while not stop.wait(1.0):
+        pass
     log.info("stopping: waiting for requests in flight, at most %.0f s", DRAIN_SECONDS)
-    server.stop(DRAIN_SECONDS).wait()
-    return _end(repository)
+    models.drain()
+    stopped = server.stop(DRAIN_SECONDS)
+    if web:
+        web.stop(DRAIN_SECONDS)
+    stopped.wait()
+    watch.close()
+    return _end(models)
 
 
-def _check_address(config: ServerConfig) -> None:
-    """Find out about a taken port before minutes are spent on loading a model."""
-    if config.port == 0:
-        return
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """A refusal while the server starts ends it, with the refusal's code and text."""
+    from serving.server.errors import ServingError
+
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StartError(f"cannot listen on {config.host}:{config.port}: {reason}") from error
+        yield
+    except ServingError as error:
+        raise StartError(f"{error.code.name}: {error.message}") from error
+
+
+def _check_addresses(config: ServerConfig) -> None:
+    """Find out about a taken port before minutes are spent on loading a model."""
+    for port in {config.port, config.rest_api_port} - {0}:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                config.host, port, type=socket.SOCK_STREAM
+            )[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                probe.listen()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartError(
+                f"UNAVAILABLE: cannot listen on {config.host}:{port}: {reason}"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -110,33 +152,109 @@ def _without_keras() -> Iterator[None]:
             del sys.modules["keras"]
 
 
-def _make_repository(config: ServerConfig) -> "Repository[LoadedModel]":
+def _make_models(
+    config: ServerConfig,
+) -> "tuple[Models[LoadedModel], list[ModelConfig]]":
     # Importing TensorFlow takes seconds; flags, --help and a taken port are answered before.
     with _quietly(), _without_keras():
-        from serving.server import saved_model, warmup
-        from serving.server.repository import Policy, Repository
+        from serving.server import completeness, saved_model
+        from serving.server.attempts import Policy
+        from serving.server.models import Models
 
         saved_model.find_devices()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its import sets its own level
+    models = Models(
+        _make_loader(config),
+        policy=Policy(
+            poll_seconds=config.file_system_poll_wait_seconds,
+            retries=config.max_num_load_retries,
+            retry_seconds=config.load_retry_interval_micros / 1e6,
+        ),
+        lacks=completeness.lacks,
+        load_threads=config.num_load_threads,
+        early_labels=config.allow_version_labels_for_unavailable_models,
+    )
+    return models, _model_configs(config)
 
-    def load(path: Path) -> saved_model.LoadedModel:
-        model = saved_model.load(path, tags=config.saved_model_tags)
+
+def _model_configs(config: ServerConfig) -> "list[ModelConfig]":
+    from serving.server import model_config
+
+    if config.model_config_file is not None:
+        return model_config.read(config.model_config_file)
+    assert config.model_base_path is not None  # one of the two is there, see flags
+    base_path = config.model_base_path.absolute()
+    return [model_config.ModelConfig(name=config.model_name, base_path=base_path)]
+
+
+def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
+    from serving.server import saved_model, warmup
+
+    session, batching_of = session_config(config), _batching(config)
+
+    def load(name: str, path: Path) -> "LoadedModel":
+        model = saved_model.load(
+            path,
+            tags=config.saved_model_tags,
+            session_config=session,
+            batching=batching_of(path),
+        )
         if config.enable_model_warmup:
+            iterations = max(1, config.num_request_iterations_for_warmup)
             try:
-                count = warmup.replay(model, path)
+                count = warmup.replay(model, path, iterations=iterations)
             except BaseException:
                 model.close()
                 raise
             if count:
-                log.info("%s: %d warmup requests replayed", config.model_name, count)
+                log.info("%s: %d warmup requests replayed", name, count)
         return model
 
-    policy = Policy(
-        poll_seconds=config.file_system_poll_wait_seconds,
-        retries=config.max_num_load_retries,
-        retry_seconds=config.load_retry_interval_micros / 1e6,
-    )
-    return Repository(config.model_name, config.model_base_path, load, policy=policy)
+    return load
+
+
+def _batching(config: ServerConfig) -> "Callable[[Path], Batching | None]":
+    """How the requests of the version in a folder are put together, where they are."""
+    from serving.server import batching_parameters
+    from serving.server.batching import Batching, Scheduler
+
+    if not config.enable_batching:
+        return lambda path: None
+    common = batching_parameters.read(config.batching_parameters_file)
+    scheduler = Scheduler(common.num_batch_threads)
+
+    def of_version(path: Path) -> Batching:
+        own = path / batching_parameters.OF_VERSION
+        has_own = config.enable_per_model_batching_parameters and own.is_file()
+        parameters = batching_parameters.read(own) if has_own else common
+        return Batching(scheduler=scheduler, parameters=parameters)
+
+    return of_version
+
+
+def session_config(config: ServerConfig) -> "ConfigProto":
+    """The session's options: those of the file, and the threads that flags ask for."""
+    from tensorflow.core.protobuf.config_pb2 import ConfigProto
+
+    from serving.server.model_config import read_text_message
+
+    session = ConfigProto()
+    if config.tensorflow_session_config_file is not None:
+        read_text_message(config.tensorflow_session_config_file, session)
+    both = config.tensorflow_session_parallelism
+    if intra := config.tensorflow_intra_op_parallelism or both:
+        session.intra_op_parallelism_threads = intra
+    if inter := config.tensorflow_inter_op_parallelism or both:
+        session.inter_op_parallelism_threads = inter
+    return session
+
+
+def _credentials(config: ServerConfig) -> "grpc.ServerCredentials | None":
+    from serving.server import transport
+
+    if config.ssl_config_file is None:
+        return None
+    return transport.read_credentials(config.ssl_config_file)
 
 
 def _stop_on_signals(*events: threading.Event) -> None:
@@ -151,47 +269,107 @@ def _stop_on_signals(*events: threading.Event) -> None:
         signal.signal(number, handle)
 
 
-def _wait(event: threading.Event) -> None:
-    """Wait, and wake now and then: Python runs signal handlers only in a main thread awake."""
-    while not event.wait(1.0):
-        pass
-
-
-def _why_nothing_loaded(repository: "Repository[LoadedModel]", config: ServerConfig) -> str:
-    failures = [f"version {s.version}: {s.message}" for s in repository.statuses() if s.message]
-    if failures:
-        return f"no version of {config.model_name} loads; " + "; ".join(failures)
-    return f"no version of {config.model_name} in {config.model_base_path}"
-
-
-def _open(repository: "Repository[LoadedModel]", config: ServerConfig) -> "grpc.Server":
-    """Start answering; TF Serving, too, opens its port only once the model is up."""
+def _open(
+    models: "Models[LoadedModel]",
+    config: ServerConfig,
+    credentials: "grpc.ServerCredentials | None",
+    watch: "Watch",
+) -> "tuple[grpc.Server, WebServer | None]":
+    """Start answering; TF Serving, too, opens its ports only once models are up."""
+    from serving.server import transport
     from serving.server.engine import Engine
     from serving.server.services import make_server
 
-    server = make_server(Engine({config.model_name: repository}), threads=config.grpc_max_threads)
-    addresses = []
-    try:
-        if config.port or not config.grpc_socket_path:
-            host = f"[{config.host}]" if ":" in config.host else config.host
-            addresses.append(f"{host}:{server.add_insecure_port(f'{host}:{config.port}')}")
-        if config.grpc_socket_path:
-            server.add_insecure_port(f"unix:{config.grpc_socket_path}")
-            addresses.append(f"unix:{config.grpc_socket_path}")
-    except RuntimeError as error:
-        raise StartError(str(error)) from error
-    server.start()
-    log.info(
-        "serving %s version %s at %s (gRPC)",
-        config.model_name,
-        repository.latest(),
-        " and ".join(addresses),
+    engine = Engine(
+        models,
+        check_methods=config.enable_signature_method_name_check,
+        on_run=watch.metrics.run if watch.metrics else None,
     )
-    return server
+    server = make_server(
+        engine,
+        threads=config.grpc_max_threads,
+        channel_arguments=config.grpc_channel_arguments,
+        as_content=config.enable_serialization_as_tensor_content,
+        has_health=config.enable_grpc_healthcheck_service,
+        max_waiting=config.max_waiting_requests,
+        max_request_bytes=config.max_request_bytes,
+        observer=None if watch.observer.is_idle else watch.observer,
+    )
+    addresses = transport.listen(
+        server,
+        host=config.host,
+        port=config.port,
+        socket_path=config.grpc_socket_path,
+        credentials=credentials,
+    )
+    web = _open_web(engine, config, watch)
+    server.start()
+    log.info("serving %s at %s (gRPC)", _shown(models), " and ".join(addresses))
+    if web:
+        web.start()
+        log.info("answering REST at http://%s:%d", config.host, web.port)
+    return server, web
 
 
-def _end(repository: "Repository[LoadedModel]") -> int:
-    if repository.close():
+def _shown(models: "Models[LoadedModel]") -> str:
+    return ", ".join(
+        f"{name} version {' and '.join(str(v) for v in repository.available()) or 'none yet'}"
+        for name, repository in models.items()
+    )
+
+
+def _make_watch(config: ServerConfig) -> "Watch":
+    from serving.server.watch import make_watch
+
+    return make_watch(config)
+
+
+def _open_web(engine: "Engine", config: ServerConfig, watch: "Watch") -> "WebServer | None":
+    """The REST server if there is a port for it; only then is its software imported."""
+    if config.rest_api_port == 0:
+        return None
+    if config.rest_api_port == config.port:
+        log.warning("REST is off: --rest_api_port and --port are both %d", config.port)
+        return None
+    from serving.server import operations
+
+    return operations.open_web(engine, config, watch)
+
+
+def _follow(config: ServerConfig, models: "Models[LoadedModel]", stop: threading.Event) -> None:
+    """Read the configuration file again and again, and go over to what it says when it changes."""
+    from serving.server import model_config
+    from serving.server.errors import ServingError
+
+    file = config.model_config_file
+    assert file is not None
+
+    def is_outdated() -> bool:
+        """Whether to leave a wait for models that may never come."""
+        with contextlib.suppress(ServingError):
+            return stop.is_set() or model_config.read(file) != configs
+        return False
+
+    configs, done, told = list(models.configs.values()), True, ""
+    while not stop.wait(config.model_config_file_poll_wait_seconds):
+        try:
+            before, configs = configs, model_config.read(file)
+            if configs != before:
+                log.info("%s has changed", file)
+            elif done:
+                continue
+            done = False  # a label that cannot be moved yet is tried again
+            models.reload(configs, is_cancelled=is_outdated)
+            done, told = True, ""
+            log.info("serving what %s says", file)
+        except ServingError as error:  # what was served goes on
+            if error.message != told:
+                log.error("%s: %s", file, error.message)
+                told = error.message
+
+
+def _end(models: "Models[LoadedModel]") -> int:
+    if models.close():
         log.info("stopped")
         return 0
     # A load that is still going on inside TensorFlow cannot be interrupted, only left behind.

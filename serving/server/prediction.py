@@ -72,25 +72,30 @@ def predict(
         raise ServingError(
             Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.'
         )
-    feeds = _feeds(signature, inputs)
+    feeds, defaults = _feeds(signature, inputs)
     wanted = _wanted_outputs(signature, output_filter)
     values = model.run(
-        feeds, [signature.outputs[name] for name in wanted], timeout_seconds=timeout_seconds
+        {**feeds, **defaults},
+        [signature.outputs[name] for name in wanted],
+        timeout_seconds=timeout_seconds,
+        constant=defaults,
     )
     return dict(zip(wanted, values, strict=True))
 
 
-def _feeds(signature: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Graph tensor name -> value, from the request where given and from the defaults where not."""
+def _feeds(
+    signature: Any, inputs: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Graph tensor name -> value: what the request gives, and the defaults of the rest."""
     _check_count(signature, inputs)
-    feeds, used = {}, set()
+    feeds, defaults, used = {}, {}, set()
     for name in sorted(signature.inputs):
         feed_name = signature.inputs[name].name
         if name in inputs:
             feeds[feed_name] = inputs[name]
             used.add(name)
         elif name in signature.defaults:
-            feeds[feed_name] = _decode(name, signature.defaults[name])
+            defaults[feed_name] = _decode(name, signature.defaults[name])
         else:
             raise invalid_argument(
                 f"Signature input alias: {name}(feed name: {feed_name}) not found in request and "
@@ -102,7 +107,7 @@ def _feeds(signature: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
             f"Inputs contains invalid name. Used request inputs: {_listed(used)}, "
             f"request input: {_listed(inputs)}"
         )
-    return feeds
+    return feeds, defaults
 
 
 def _check_count(signature: Any, inputs: Mapping[str, Array]) -> None:

@@ -5,28 +5,34 @@ and fetches graph tensors by name, so a [1] array may enter an input declared [-
 what the wanted outputs need is computed. Both follow from running a session on the graph.
 """
 
+import contextlib
+import ctypes
 import gc
 import glob
 import importlib.util
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.framework import op_def_registry
 
+from serving.server.batching import Batching, rows_of
 from serving.server.errors import Code, ServingError
 
 Array = np.ndarray[Any, Any]
 log = logging.getLogger(__name__)
 
-GRAPH_FILE = "saved_model.pb"
+GRAPH_FILE, TEXT_FILE = "saved_model.pb", "saved_model.pbtxt"
+# gRPC tells of a call without a deadline that three hundred thousand million years are left.
+MAX_TIMEOUT_SECONDS = 1e9
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class LoadedModel:
 
     signatures: Mapping[str, Any]
     _session: Any
+    batching: Batching | None = None
     _ends: dict[str, Any] = field(default_factory=dict)  # tensor name -> the session's handle
 
     def run(
@@ -47,16 +54,37 @@ class LoadedModel:
         fetches: Sequence[Any],
         *,
         timeout_seconds: float | None = None,
+        constant: Collection[str] = (),
     ) -> list[Array]:
         """Evaluate the TensorInfos `fetches` with the tensors named in `feeds` replaced.
 
-        Strings are object arrays of `bytes`. Without a timeout the call may last for ever.
+        Strings are object arrays of `bytes`. Without a timeout the call may last for ever. Where
+        there is batching, a call whose feeds have as many rows each shares a run with others.
+
+        Args:
+            constant: Feeds that are the same whenever they are named here, such as defaults; no
+                rows of a batch.
 
         Raises:
             ServingError: with TensorFlow's own code and message when the graph refuses.
         """
+        rows = {name: value for name, value in feeds.items() if name not in constant}
+        if self.batching is None or rows_of(rows) is None:
+            return self._run(feeds, fetches, timeout_seconds)
+        rest = {name: feeds[name] for name in constant}
+        return self.batching.scheduler.submit(
+            (id(self), tuple(info.name for info in fetches), frozenset(constant)),
+            lambda batch, seconds: self._run({**batch, **rest}, fetches, seconds),
+            rows,
+            self.batching.parameters,
+            timeout_seconds=timeout_seconds,
+        )
+
+    def _run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[Any], timeout_seconds: float | None
+    ) -> list[Array]:
         options = None
-        if timeout_seconds is not None:
+        if timeout_seconds is not None and timeout_seconds < MAX_TIMEOUT_SECONDS:
             milliseconds = max(1, int(timeout_seconds * 1000))
             text = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
             options = pywrap_tf_session.TF_NewBufferFromString(text)
@@ -94,6 +122,13 @@ class LoadedModel:
         self._session.close()
         self._ends.clear()
         gc.collect()  # graph, operations and session refer to each other
+        _give_back_memory()
+
+
+def _give_back_memory() -> None:
+    """What was freed stays with the C library's allocator until it is told to return it."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _as_array(value: Any, dtype: int) -> Array:
@@ -110,15 +145,25 @@ def find_devices() -> None:
     tf.config.list_physical_devices()
 
 
-def load(path: Path, *, tags: Sequence[str] = ("serve",)) -> LoadedModel:
+def load(
+    path: Path,
+    *,
+    tags: Sequence[str] = ("serve",),
+    session_config: Any = None,
+    batching: Batching | None = None,
+) -> LoadedModel:
     """Read the SavedModel in the folder `path` and restore its variables.
+
+    `session_config` is a tensorflow.ConfigProto.
 
     Raises:
         ServingError: if the folder does not hold a complete SavedModel with these tags.
     """
-    _register_operations(path / GRAPH_FILE)
+    saved_model = _read(path)
+    _check_tags(saved_model, tags, path)
+    _register_operations(saved_model)
     graph = tf.Graph()
-    session = tf.compat.v1.Session(graph=graph)
+    session = tf.compat.v1.Session(graph=graph, config=session_config)
     try:
         with graph.as_default():
             meta_graph = tf.compat.v1.saved_model.load(session, list(tags), str(path))
@@ -129,16 +174,38 @@ def load(path: Path, *, tags: Sequence[str] = ("serve",)) -> LoadedModel:
     except Exception as error:  # a damaged file can fail anywhere inside TensorFlow's loader
         session.close()
         raise ServingError(Code.INTERNAL, f"cannot load {path}: {error}") from error
-    return LoadedModel(dict(meta_graph.signature_def), session)
+    return LoadedModel(dict(meta_graph.signature_def), session, batching)
 
 
-def _register_operations(graph_file: Path) -> None:
-    """Make tensorflow-text's operations known if this graph has any that TensorFlow lacks."""
+def _read(path: Path) -> Any:
+    """The folder's SavedModel message, binary or text."""
     saved_model = saved_model_pb2.SavedModel()
+    binary, text = path / GRAPH_FILE, path / TEXT_FILE
+    is_text = text.is_file() and not binary.is_file()
     try:
-        saved_model.ParseFromString(graph_file.read_bytes())
+        if is_text:
+            text_format.Parse(text.read_text(encoding="utf-8"), saved_model)
+        else:
+            saved_model.ParseFromString(binary.read_bytes())
     except Exception as error:
-        raise ServingError(Code.DATA_LOSS, f"cannot read {graph_file}: {error}") from error
+        file = text if is_text else binary
+        raise ServingError(Code.DATA_LOSS, f"cannot read {file}: {error}") from error
+    return saved_model
+
+
+def _check_tags(saved_model: Any, tags: Sequence[str], path: Path) -> None:
+    there = [set(meta_graph.meta_info_def.tags) for meta_graph in saved_model.meta_graphs]
+    if set(tags) not in there:
+        shown = "; ".join("{ " + " ".join(sorted(each)) + " }" for each in there) or "none"
+        raise ServingError(
+            Code.NOT_FOUND,
+            "Could not find meta graph def matching supplied tags: "
+            f"{{ {' '.join(sorted(tags))} }}. {path} has: {shown}",
+        )
+
+
+def _register_operations(saved_model: Any) -> None:
+    """Make tensorflow-text's operations known if this graph has any that TensorFlow lacks."""
     names = {
         node.op
         for meta_graph in saved_model.meta_graphs

@@ -1,22 +1,33 @@
 """The gRPC services: each method decodes a request, calls the engine and encodes its answer."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_service_pb2,
     model_service_pb2_grpc,
     predict_pb2,
+    prediction_service_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
-from serving.server import tensors
-from serving.server.engine import Engine, ModelChoice
+from serving.server import methods, model_config, tensors
+from serving.server.classification import examples_in, tasks_in
+from serving.server.engine import Classification, Engine, ModelChoice, Regression
 from serving.server.errors import Code, ServingError, invalid_argument
+from serving.server.observation import Observer
+from serving.server.observed import observe
 from serving.server.prediction import ProtoInputs
 
 log = logging.getLogger(__name__)
@@ -26,22 +37,58 @@ Reply = TypeVar("Reply")
 MAX_MESSAGE_BYTES = 2**31 - 1
 MAX_ERROR_CHARACTERS = 1024
 SIGNATURES_FIELD = "signature_def"
+MODULES = (prediction_service_pb2, model_service_pb2)
+SERVICES = tuple(
+    service.full_name
+    for module in MODULES
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
 
 
-def make_server(engine: Engine, *, threads: int) -> grpc.Server:
-    """A gRPC server for `engine`, without a port yet, that runs `threads` requests at a time."""
+def make_server(
+    engine: Engine,
+    *,
+    threads: int,
+    channel_arguments: Sequence[tuple[str, int | str]] = (),
+    as_content: bool = False,
+    has_health: bool = False,
+    max_waiting: int = 1000,
+    max_request_bytes: int = MAX_MESSAGE_BYTES,
+    observer: Observer | None = None,
+) -> grpc.Server:
+    """A gRPC server for `engine`, without a port yet, that runs `threads` requests at a time.
+
+    A call that would find more than `max_waiting` before it is refused with RESOURCE_EXHAUSTED,
+    and so is a larger message.
+    `as_content` answers Predict in raw bytes instead of typed lists; `has_health` adds
+    grpc.health.v1.Health. Reflection is always there.
+    """
+    options: dict[str, int | str] = {
+        "grpc.max_receive_message_length": max_request_bytes,
+        "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+        "grpc.so_reuseport": 0,  # a second server on the same port is a mistake
+        **dict(channel_arguments),
+    }
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="request"),
-        options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake
-        ],
+        maximum_concurrent_rpcs=threads + max_waiting,
+        options=list(options.items()),
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(engine), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(engine), server)
+    prediction_service = PredictionService(engine, as_content=as_content)
+    if observer is not None:
+        observe(prediction_service, observer)
+    services = {"PredictionService": prediction_service, "ModelService": ModelService(engine)}
+    for module in MODULES:
+        for name, descriptor in module.DESCRIPTOR.services_by_name.items():
+            methods.register(server, descriptor, services[name])
+    names = list(SERVICES)
+    if has_health:
+        health_service = health.HealthServicer()
+        for name in ("ModelService", "PredictionService", *SERVICES):
+            health_service.set(name, health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
+        names.append(health.SERVICE_NAME)
+    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
     return server
 
 
@@ -59,10 +106,6 @@ def _answer(context: grpc.ServicerContext, method: Callable[[], Reply]) -> Reply
     context.abort(grpc.StatusCode[code.name], message)
 
 
-def _unimplemented(context: grpc.ServicerContext, method: str) -> NoReturn:
-    context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served by this server")
-
-
 def _choice(request: Any) -> ModelChoice:
     if not request.HasField("model_spec"):
         raise invalid_argument("Missing ModelSpec")
@@ -74,30 +117,65 @@ def _choice(request: Any) -> ModelChoice:
     )
 
 
+def write_spec(model: str, answer: Any, spec: Any) -> None:
+    """What was resolved: name, signature and version, never the label."""
+    spec.name = model
+    spec.signature_name = answer.signature
+    spec.version.value = answer.version
+
+
+def write_classes(answer: Classification, result: Any) -> None:
+    """One list of (label, score) for each example; a part that the model lacks stays empty."""
+    result.SetInParent()
+    present = [array for array in (answer.classes, answer.scores) if array is not None]
+    for row in range(present[0].shape[0]):
+        classes = result.classifications.add().classes
+        for column in range(present[0].shape[1]):
+            entry = classes.add()
+            if answer.classes is not None:
+                entry.label = _text(answer.classes[row, column])
+            if answer.scores is not None:
+                entry.score = answer.scores[row, column]
+
+
+def _text(label: bytes) -> str:
+    try:
+        return label.decode()
+    except UnicodeDecodeError as error:
+        raise invalid_argument(f"classes hold {label!r}, which is not UTF-8 text") from error
+
+
+def write_values(answer: Regression, result: Any) -> None:
+    """One value for each example."""
+    result.SetInParent()
+    for value in answer.values.tolist():
+        result.regressions.add(value=value)
+
+
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     """tensorflow.serving.PredictionService; the method names are the protocol's."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, as_content: bool = False) -> None:
         self._engine = engine
+        self._as_content = as_content
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         return _answer(context, lambda: self._predict(request, context.time_remaining()))
 
     def _predict(self, request: Any, timeout_seconds: float | None) -> Any:
+        choice = _choice(request)
         answer = self._engine.predict(
-            _choice(request),
+            choice,
             ProtoInputs(request.inputs),
             signature=request.model_spec.signature_name,
             output_filter=request.output_filter,
             timeout_seconds=timeout_seconds,
         )
         reply = predict_pb2.PredictResponse()
-        reply.model_spec.name = request.model_spec.name
-        reply.model_spec.signature_name = answer.signature
-        reply.model_spec.version.value = answer.version
+        write_spec(choice.name, answer, reply.model_spec)
         for name, array in answer.outputs.items():
             try:
-                tensors.encode(array, reply.outputs[name])
+                tensors.encode(array, reply.outputs[name], as_content=self._as_content)
             except ValueError as error:
                 raise ServingError(Code.UNIMPLEMENTED, f"output {name}: {error}") from error
         return reply
@@ -125,13 +203,59 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         return reply
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
-        _unimplemented(context, "PredictionService.Classify")
+        return _answer(context, lambda: self._classify(request, context.time_remaining()))
+
+    def _classify(self, request: Any, timeout_seconds: float | None) -> Any:
+        choice = _choice(request)
+        answer = self._engine.classify(
+            choice,
+            examples_in(request.input),
+            signature=request.model_spec.signature_name,
+            timeout_seconds=timeout_seconds,
+        )
+        reply = classification_pb2.ClassificationResponse()
+        write_spec(choice.name, answer, reply.model_spec)
+        write_classes(answer, reply.result)
+        return reply
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
-        _unimplemented(context, "PredictionService.Regress")
+        return _answer(context, lambda: self._regress(request, context.time_remaining()))
+
+    def _regress(self, request: Any, timeout_seconds: float | None) -> Any:
+        choice = _choice(request)
+        answer = self._engine.regress(
+            choice,
+            examples_in(request.input),
+            signature=request.model_spec.signature_name,
+            timeout_seconds=timeout_seconds,
+        )
+        reply = regression_pb2.RegressionResponse()
+        write_spec(choice.name, answer, reply.model_spec)
+        write_values(answer, reply.result)
+        return reply
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
-        _unimplemented(context, "PredictionService.MultiInference")
+        return _answer(context, lambda: self._multi_inference(request, context.time_remaining()))
+
+    def _multi_inference(self, request: Any, timeout_seconds: float | None) -> Any:
+        if not request.tasks:
+            raise invalid_argument("Missing ModelSpec")
+        choice = _choice(request.tasks[0])  # the first task chooses the version for all
+        answers = self._engine.multi_inference(
+            choice,
+            tasks_in(request),
+            examples_in(request.input),
+            timeout_seconds=timeout_seconds,
+        )
+        reply = inference_pb2.MultiInferenceResponse()
+        for answer in answers:
+            result = reply.results.add()
+            write_spec(choice.name, answer, result.model_spec)
+            if isinstance(answer, Classification):
+                write_classes(answer, result.classification_result)
+            else:
+                write_values(answer, result.regression_result)
+        return reply
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
@@ -153,4 +277,15 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore
         return reply
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
-        _unimplemented(context, "ModelService.HandleReloadConfigRequest")
+        return _answer(context, lambda: self._reload(request, context))
+
+    def _reload(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.config.WhichOneof("config") is None:
+            raise invalid_argument("a ReloadConfigRequest must hold a model_config_list")
+        self._engine.reload(
+            model_config.from_message(request.config),
+            is_cancelled=lambda: not context.is_active(),
+        )
+        reply = model_management_pb2.ReloadConfigResponse()
+        reply.status.SetInParent()  # OK; a refusal is the status of the call itself
+        return reply

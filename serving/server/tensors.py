@@ -136,8 +136,8 @@ def _from_list(values: Any, layout: _Layout, size: int) -> np.ndarray[Any, Any]:
     return full
 
 
-def encode(array: np.ndarray[Any, Any], proto: Any) -> None:
-    """Write `array` into the empty TensorProto `proto`, values in the typed list.
+def encode(array: np.ndarray[Any, Any], proto: Any, *, as_content: bool = False) -> None:
+    """Write `array` into the empty TensorProto `proto`: a typed list, or raw `as_content`.
 
     Floats, complex numbers and booleans skip the list's Python elements: on the wire a packed
     list is a tag, a length and the array's own bytes. For large arrays that is many times faster.
@@ -153,7 +153,9 @@ def encode(array: np.ndarray[Any, Any], proto: Any) -> None:
     proto.tensor_shape.SetInParent()
     for extent in array.shape:
         proto.tensor_shape.dim.add(size=extent)
-    if layout.packed_tag is not None:
+    if as_content:
+        proto.tensor_content = _content(array)
+    elif layout.packed_tag is not None:
         raw = array.tobytes()
         if raw:
             proto.MergeFromString(bytes([layout.packed_tag]) + _varint(len(raw)) + raw)
@@ -161,6 +163,14 @@ def encode(array: np.ndarray[Any, Any], proto: Any) -> None:
         getattr(proto, layout.field).extend(array.view("<u2").ravel().tolist())
     else:
         getattr(proto, layout.field).extend(array.ravel().tolist())
+
+
+def _content(array: np.ndarray[Any, Any]) -> bytes:
+    """The elements' own bytes; of strings first all lengths, then all bytes."""
+    if array.dtype != object:
+        return array.tobytes()
+    strings = array.ravel().tolist()
+    return b"".join([*(_varint(len(string)) for string in strings), *strings])
 
 
 def _varint(number: int) -> bytes:

@@ -4,25 +4,30 @@ The first request on a fresh graph pays for its optimisation and compilation; a 
 carry requests (TFRecord of PredictionLog) that pay this price at load time instead.
 """
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from serving.server.classification import (
+    classify,
+    examples_in,
+    multi_inference,
+    regress,
+    tasks_in,
+)
+from serving.server.completeness import WARMUP_FILE
 from serving.server.errors import Code, ServingError
 from serving.server.prediction import ProtoInputs, predict
 from serving.server.saved_model import LoadedModel
 
-log = logging.getLogger(__name__)
-
-WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
-_OTHER_REQUESTS = ("classify_log", "regress_log", "multi_inference_log")
 
 
-def replay(model: LoadedModel, path: Path) -> int:
-    """Run the records that the version folder `path` holds, if any; how many were run.
+def replay(model: LoadedModel, path: Path, *, iterations: int = 1) -> int:
+    """Run the records that the version folder `path` holds, if any; how many there were.
 
     Raises:
         ServingError: if a record is damaged or fails, or if there are more than MAX_RECORDS.
@@ -30,25 +35,47 @@ def replay(model: LoadedModel, path: Path) -> int:
     file = path / WARMUP_FILE
     if not file.is_file():
         return 0
-    count = 0
-    for record in _records(file):
+    records = _records(file)
+    for record in records:
         kind = record.WhichOneof("log_type")
-        if kind == "predict_log":
-            request = record.predict_log.request
-            predict(
-                model,
-                request.model_spec.signature_name,
-                ProtoInputs(request.inputs),
-                output_filter=request.output_filter,
-            )
-            count += 1
-        elif kind in _OTHER_REQUESTS:
-            log.warning("warmup record of kind %s skipped: not served here", kind)
-        else:
+        ask = _ASK.get(kind)
+        if ask is None:
             raise ServingError(
                 Code.UNIMPLEMENTED, f"{file}: records of kind {kind} cannot be replayed"
             )
-    return count
+        request = getattr(record, kind).request
+        for _ in range(iterations):
+            ask(model, request)
+    return len(records)
+
+
+def _predict(model: LoadedModel, request: Any) -> None:
+    predict(
+        model,
+        request.model_spec.signature_name,
+        ProtoInputs(request.inputs),
+        output_filter=request.output_filter,
+    )
+
+
+def _classify(model: LoadedModel, request: Any) -> None:
+    classify(model, request.model_spec.signature_name, examples_in(request.input))
+
+
+def _regress(model: LoadedModel, request: Any) -> None:
+    regress(model, request.model_spec.signature_name, examples_in(request.input))
+
+
+def _multi_inference(model: LoadedModel, request: Any) -> None:
+    multi_inference(model, tasks_in(request), examples_in(request.input))
+
+
+_ASK: dict[str | None, Callable[[LoadedModel, Any], None]] = {
+    "predict_log": _predict,
+    "classify_log": _classify,
+    "regress_log": _regress,
+    "multi_inference_log": _multi_inference,
+}
 
 
 def _records(file: Path) -> list[prediction_log_pb2.PredictionLog]:

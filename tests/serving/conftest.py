@@ -12,17 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import grpc
 import pytest
 import tensorflow as tf
+import trustme
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2  # noqa: F401  before the client, see its tests
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90.0
+FLOATS = {name: tf.io.FixedLenFeature([1], tf.float32, [0.0]) for name in ("x", "y")}
 
 
 class Zoo(tf.Module):
@@ -65,8 +68,65 @@ class Zoo(tf.Module):
         return {"b": tf.identity(b), "u": tf.identity(u)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def regress(self, inputs):
+        return {"outputs": tf.io.parse_example(inputs, FLOATS)["x"] + self.offset}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def fold(self, text):
         return {"text": text_operations().case_fold_utf8(input=text)}
+
+
+CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
+
+
+def save_examples(path: Path) -> Path:
+    """A TF1 SavedModel whose signatures take tf.Examples with float features `x` and `y`."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        inputs = v1.placeholder(tf.string, [None], name="examples")
+        parsed = tf.io.parse_example(inputs, FLOATS)
+        x, y = parsed["x"], parsed["y"]
+        weight = v1.get_variable("weight", initializer=10.0)
+        labels, scores = tf.repeat([[b"x", b"y"]], tf.shape(x)[0], axis=0), tf.concat([x, y], 1)
+        value = x + weight * y
+        table = {
+            "serving_default": (CLASSIFY, {"classes": labels, "scores": scores}),
+            "classes": (CLASSIFY, {"classes": labels}),
+            "scores": (CLASSIFY, {"scores": scores}),
+            "flat_classes": (CLASSIFY, {"classes": labels[:, 0]}),
+            "uneven": (CLASSIFY, {"classes": labels[:, :1], "scores": scores}),
+            "numbers": (CLASSIFY, {"classes": scores}),
+            "bytes": (CLASSIFY, {"classes": tf.fill([1, 1], b"\xff")}),
+            "third": (CLASSIFY, {"classes": labels, "scores": scores, "more": x}),
+            "regress": (REGRESS, {"outputs": value}),
+            "flat": (REGRESS, {"outputs": value[:, 0]}),
+            "wide": (REGRESS, {"outputs": scores}),
+            "one": (REGRESS, {"outputs": tf.reduce_sum(x, keepdims=True)}),
+            "whole": (REGRESS, {"outputs": tf.cast(x, tf.int32)}),
+        }
+        session.run(v1.global_variables_initializer())
+        signatures = {
+            name: signature({"inputs": inputs}, outputs, method)
+            for name, (method, outputs) in table.items()
+        }
+        other = v1.placeholder(tf.string, [None], name="other")
+        more = tf.io.parse_example(other, FLOATS)["y"]
+        signatures["renamed"] = signature({"text": inputs}, {"outputs": value}, REGRESS)
+        signatures["two"] = signature({"inputs": inputs, "more": other}, {"outputs": x}, REGRESS)
+        signatures["other"] = signature({"inputs": other}, {"outputs": more}, REGRESS)
+        builder = v1.saved_model.Builder(str(path))
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+        builder.save()
+    return path
+
+
+def signature(inputs, outputs, method):
+    info = tf.compat.v1.saved_model.build_tensor_info
+    return tf.compat.v1.saved_model.build_signature_def(
+        {name: info(tensor) for name, tensor in inputs.items()},
+        {name: info(tensor) for name, tensor in outputs.items()},
+        method,
+    )
 
 
 def text_operations():
@@ -87,6 +147,7 @@ def save(path: Path, offset: float = 2.0) -> Path:
         "check": module.check,
         "echo": module.echo,
         "fold": module.fold,
+        "regress": module.regress,
     }
     tf.saved_model.save(module, str(path), signatures=signatures)
     file = path / "saved_model.pb"
@@ -108,6 +169,41 @@ def version_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other_version_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with offset 3."""
     return save(tmp_path_factory.mktemp("other_zoo") / "model", 3.0)
+
+
+@pytest.fixture(scope="session")
+def examples_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel that classifies and regresses tf.Examples, not to be changed."""
+    return save_examples(tmp_path_factory.mktemp("examples") / "model")
+
+
+@pytest.fixture(scope="session")
+def pem() -> dict[str, Any]:
+    """(Key, certificate) of a `server` and of a `client`, and the `ca` that signed them."""
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+
+    def pair(name: str) -> tuple[bytes, bytes]:
+        leaf = authority.issue_cert(name)
+        return leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes()
+
+    signed = {"server": pair("127.0.0.1"), "client": pair("client@example.org")}
+    return {**signed, "ca": authority.cert_pem.bytes()}
+
+
+@pytest.fixture
+def write_ssl_config() -> Callable[..., Path]:
+    """Writes a text SSLConfig with these fields; its path."""
+
+    def shown(value: bytes | bool) -> str:
+        if isinstance(value, bytes):
+            return '"' + value.decode().replace("\n", "\\n") + '"'
+        return str(value).lower()
+
+    def write(path: Path, **fields: bytes | bool) -> Path:
+        path.write_text("\n".join(f"{name}: {shown(value)}" for name, value in fields.items()))
+        return path
+
+    return write
 
 
 class ServerProcess:

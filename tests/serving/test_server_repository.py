@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from serving.server.errors import Code, ServingError
-from serving.server.repository import Policy, Repository, State, VersionStatus, find_versions
+from serving.server.repository import Policy, Repository, State, VersionStatus
+from serving.server.versions import NEWEST, VersionPolicy, find_versions
 
 
 class Model:
@@ -30,6 +31,10 @@ class Loader:
         return Model(path)
 
 
+def lacks(path):
+    return "" if (path / "saved_model.pb").exists() else "saved_model.pb is not there"
+
+
 @pytest.fixture
 def loader():
     return Loader()
@@ -39,8 +44,12 @@ def loader():
 def make(tmp_path, loader):
     made = []
 
-    def make(**policy):
-        made.append(Repository("m", tmp_path, loader, policy=Policy(**policy)))
+    def make(versions=NEWEST, **policy):
+        made.append(
+            Repository(
+                "m", tmp_path, loader, policy=Policy(**policy), versions=versions, lacks=lacks
+            )
+        )
         return made[-1]
 
     yield make
@@ -67,9 +76,10 @@ def states(repository):
     return {status.version: status.state.name for status in repository.statuses()}
 
 
-def test_only_integer_names_are_versions(tmp_path):
+def test_only_folders_with_integer_names_are_versions(tmp_path):
     for name in ("1", "00000123", "notes", "-4", "1.5", "9" * 30):
         add(tmp_path, name)
+    (tmp_path / "7").touch()
     assert {number: path.name for number, path in find_versions(tmp_path).items()} == {
         1: "1",
         123: "00000123",
@@ -126,9 +136,93 @@ def test_a_half_copied_version_waits_until_it_is_complete(tmp_path, make, loader
     repository.refresh()
     repository.refresh()
     assert loader.loaded == [1]
+    waiting = VersionStatus(2, State.START, message="saved_model.pb is not there")
+    assert repository.statuses()[0] == waiting
     (tmp_path / "2" / "saved_model.pb").touch()
     repository.refresh()
     assert states(repository)[2] == "AVAILABLE"
+    assert caplog.messages.count("m: version 2 waits to be whole: saved_model.pb is not there") == 1
+
+
+def test_a_version_that_stays_incomplete_is_a_failure_in_the_end(tmp_path, make, loader):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "bad").touch()
+    repository = make(retries=0, retry_seconds=0)
+    repository.refresh()  # sees it grow
+    assert loader.loaded == []
+    assert not repository.settled.is_set()
+    repository.refresh()  # sees that it does not
+    assert repository.statuses() == [VersionStatus(1, State.END, Code.DATA_LOSS, "bad file")]
+    assert repository.settled.is_set()
+
+
+def test_the_newest_few_are_served_and_others_stand_in_for_bad_ones(tmp_path, make, loader):
+    add(tmp_path, 1), add(tmp_path, 2), add(tmp_path, 3, bad=True), add(tmp_path, 4)
+    repository = make(VersionPolicy(latest=2))
+    repository.refresh()
+    assert repository.available() == [4, 2]
+    assert loader.loaded == [4, 3, 2]
+    add(tmp_path, 5)
+    repository.refresh()
+    assert repository.available() == [5, 4]
+    assert states(repository)[2] == "END"
+
+
+def test_all_versions_can_be_served(tmp_path, make):
+    add(tmp_path, 1), add(tmp_path, 2, bad=True), add(tmp_path, 3)
+    repository = make(VersionPolicy(latest=None))
+    repository.refresh()
+    assert repository.available() == [3, 1]
+    for version in (1, 3):
+        with repository.lease(version) as (number, model):
+            assert (number, model.path.name) == (version, str(version))
+
+
+def test_named_versions_only_are_served(tmp_path, make, loader, caplog):
+    add(tmp_path, 1), add(tmp_path, 2), add(tmp_path, 3)
+    repository = make(VersionPolicy(specific=frozenset({1, 2, 9})))
+    repository.refresh()
+    assert repository.available() == [2, 1]
+    repository.update(tmp_path, VersionPolicy(specific=frozenset({9})))
+    repository.refresh()
+    assert repository.available() == [2, 1]  # what is served stays until another is up
+    assert "has no version to serve yet" in caplog.text
+    add(tmp_path, 9)
+    repository.refresh()
+    assert repository.available() == [9]
+
+
+def test_another_folder_may_hold_other_versions_of_the_same_numbers(tmp_path, make, loader):
+    add(tmp_path, 1)
+    repository = make()
+    repository.refresh()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    repository.update(elsewhere, VersionPolicy())
+    assert not repository.settled.is_set()
+    repository.refresh()
+    with repository.lease() as (_, old):
+        add(elsewhere, 1)
+        repository.refresh()
+        assert not old.closed.is_set()
+        with repository.lease() as (version, model):
+            assert (version, model.path) == (1, elsewhere / "1")
+    assert old.closed.is_set()
+    assert states(repository) == {1: "AVAILABLE"}
+
+
+def test_a_label_stands_for_a_version(tmp_path, make):
+    add(tmp_path, 1), add(tmp_path, 2)
+    repository = make(VersionPolicy(latest=2))
+    repository.refresh()
+    repository.set_labels({"stable": 1, "canary": 3})
+    with repository.lease(label="stable") as (version, _):
+        assert version == 1
+    with pytest.raises(ServingError, match=r"Specific\(m, 3\)"), repository.lease(label="canary"):
+        pass
+    with pytest.raises(ServingError, match="Unrecognized servable version label: x") as caught:
+        repository.lease(label="x").__enter__()
+    assert caught.value.code == Code.INVALID_ARGUMENT
 
 
 def test_a_version_that_fails_leaves_the_old_one_alone_and_is_retried_when_changed(
@@ -235,7 +329,10 @@ def test_poll_zero_looks_once(tmp_path, make, eventually):
     repository.start()
     assert repository.settled.wait(10)
     assert repository.latest() is None
-    eventually(lambda: not repository._thread.is_alive())
+    add(tmp_path, 1)
+    repository.update(tmp_path, VersionPolicy(latest=None))  # a new order makes it look again
+    assert repository.settled.wait(10)
+    assert repository.available() == [1]
 
 
 def test_a_folder_that_cannot_be_read_is_looked_at_again(tmp_path, make, monkeypatch, caplog):

@@ -5,15 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
-    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
-    regression_pb2,
 )
 
 TIMEOUT = 30.0
@@ -191,6 +187,18 @@ def test_an_operation_that_fails_gives_its_own_status_and_long_texts_are_cut(pre
     assert len(text) == 1024 + len("...TRUNCATED")
 
 
+def test_bytes_that_are_no_message_are_the_callers_fault(channel):
+    for method, name in [("PredictionService/Predict", "Predict"),
+                         ("ModelService/GetModelStatus", "GetModelStatus")]:  # fmt: skip
+        call = channel.unary_unary(f"/tensorflow.serving.{method}", bytes, bytes)
+        text = f"The request is no tensorflow.serving.{name}Request."
+        assert refusal(call, b"\xff\xff") == (INVALID, text)
+
+
+def test_a_call_may_have_no_deadline(prediction):
+    assert list(prediction.Predict(request(x=X)).outputs["y"].float_val) == [2.5]
+
+
 def test_the_callers_deadline_stops_the_model(prediction):
     endless = request("count", n=np.int32(2**31 - 1))
     with pytest.raises(grpc.RpcError) as caught:
@@ -273,16 +281,3 @@ def test_status_ignores_labels(model):
 )
 def test_status_refuses_as_tf_serving_does(model, message, code, text):
     assert refusal(model.GetModelStatus, message) == (code, text)
-
-
-def test_methods_that_are_not_served_say_so(prediction, model):
-    unimplemented = grpc.StatusCode.UNIMPLEMENTED
-    assert refusal(prediction.Classify, classification_pb2.ClassificationRequest()) == (
-        unimplemented,
-        "PredictionService.Classify is not served by this server",
-    )
-    assert refusal(prediction.Regress, regression_pb2.RegressionRequest())[0] == unimplemented
-    message = inference_pb2.MultiInferenceRequest()
-    assert refusal(prediction.MultiInference, message)[0] == unimplemented
-    message = model_management_pb2.ReloadConfigRequest()
-    assert refusal(model.HandleReloadConfigRequest, message)[0] == unimplemented

@@ -52,6 +52,17 @@ def test_strings_pass_both_ways(array):
         np.testing.assert_array_equal(tf.make_ndarray(proto), array, strict=True)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.one_of(NUMBERS, STRINGS))
+def test_raw_content_passes_both_ways(array):
+    proto = tensor_pb2.TensorProto()
+    tensors.encode(array, proto, as_content=True)
+    np.testing.assert_array_equal(tensors.decode(proto), array, strict=True)
+    assert bool(proto.tensor_content) == bool(array.size)
+    if array.dtype != object:
+        same(tf.make_ndarray(proto), array)
+
+
 def test_bfloat16_travels_as_bits():
     array = np.array([1.5, -2.0, 3e38], ml_dtypes.bfloat16)
     same(tensors.decode(encoded(array)), array)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.server import saved_model, warmup
+from serving.server import completeness, saved_model, warmup
 from serving.server.errors import Code, ServingError
 
 
@@ -32,7 +32,7 @@ def predict_record(signature="", **inputs):
 
 
 def write(folder, *records):
-    file = folder / warmup.WARMUP_FILE
+    file = folder / completeness.WARMUP_FILE
     file.parent.mkdir()
     with tf.io.TFRecordWriter(str(file)) as writer:
         for record in records:
@@ -56,14 +56,45 @@ def test_a_record_that_fails_fails_the_load(model, folder):
     assert caught.value.code == Code.INVALID_ARGUMENT
 
 
-def test_kinds_that_are_not_served_are_skipped_and_others_refused(model, folder, caplog):
-    classify, session = prediction_log_pb2.PredictionLog(), prediction_log_pb2.PredictionLog()
-    classify.classify_log.SetInParent()
+CLASSIFY = "tensorflow/serving/classify"
+
+
+def example_records():
+    """One record of each kind that takes tf.Examples."""
+    classify, regress, multi = (prediction_log_pb2.PredictionLog() for _ in range(3))
+    regress.regress_log.request.model_spec.signature_name = "regress"
+    task = multi.multi_inference_log.request.tasks.add(method_name=CLASSIFY)
+    task.model_spec.name = "m"
+    requests = (classify.classify_log, regress.regress_log, multi.multi_inference_log)
+    for log in requests:
+        log.request.input.example_list.examples.add()
+    return [classify, regress, multi]
+
+
+def test_records_of_examples_are_replayed_too_each_as_often_as_wanted(folder, examples_folder):
+    loaded, runs = saved_model.load(examples_folder), []
+
+    class Counted(saved_model.LoadedModel):
+        def run(self, *arguments, **options):
+            runs.append(arguments)
+            return super().run(*arguments, **options)
+
+    write(folder, *example_records())
+    assert warmup.replay(Counted(loaded.signatures, loaded._session), folder, iterations=3) == 3
+    assert len(runs) == 9
+    loaded.close()
+
+
+def test_examples_that_fail_fail_the_load(model, folder):
+    write(folder, *example_records())
+    with pytest.raises(ServingError) as caught:
+        warmup.replay(model, folder)  # the zoo's default signature takes no examples
+    assert caught.value.code == Code.INVALID_ARGUMENT
+
+
+def test_records_of_other_kinds_are_refused(model, folder):
+    session = prediction_log_pb2.PredictionLog()
     session.session_run_log.SetInParent()
-    file = write(folder, classify)
-    assert warmup.replay(model, folder) == 0
-    assert "classify_log skipped" in caplog.text
-    shutil.rmtree(file.parent)
     write(folder, session)
     with pytest.raises(ServingError, match="session_run_log"):
         warmup.replay(model, folder)

@@ -148,7 +148,7 @@ def ours(case: Case, chosen: tf.distribute.Strategy) -> keras.Model:
     console = rich.console.Console(file=io.StringIO())
     journal = kind(run, unit="tokens", console=console, writes=strategy.is_chief(chosen))
     if asked == "loaded":
-        loop.resume(run.run_dir / "checkpoints", learner, journal)
+        loop.resume(run.run_dir / "checkpoints", learner, living.of(data()), journal)
     else:
         loop.train(run, learner, data(), journal, strategy=chosen)
     return model

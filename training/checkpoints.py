@@ -80,9 +80,7 @@ class Saver:
         self.host: Tensors = {}
         self.host_data: Tensors = {}
 
-    def save(
-        self, state: State, meta: Meta, *, data: Mapping[str, np.ndarray] = NOTHING
-    ) -> None:
+    def save(self, state: State, meta: Meta, *, data: Mapping[str, np.ndarray] = NOTHING) -> None:
         """Copies the variables as they are now and has them written; once for a meta.
 
         Args:

@@ -46,7 +46,7 @@ class Table:
         self.moves: list[list[int]] = [[] for _ in range(game.count)]
         self.scores = np.zeros(game.count)
         self.lives = np.zeros(game.count, np.int32)
-        self.frames = np.zeros((game.count, game.stack, *game.frame), game.kind)
+        self.frames: np.ndarray = np.zeros((game.count, game.stack, *game.frame), game.kind)
 
     def begin(self, places: np.ndarray) -> np.ndarray:
         """New games in those copies; gives their first frames."""
@@ -59,7 +59,8 @@ class Table:
         self.scores[places] = self.lives[places] = 0
         for place in places:
             self.moves[place] = []
-        return self.frames[places]
+        opened: np.ndarray = self.frames[places]
+        return opened
 
     def step(self, actions: np.ndarray) -> tuple[gymnasium.Moment, np.ndarray]:
         """An action in each; the second value says where a life was lost."""
@@ -170,9 +171,7 @@ class Acted:
         count = self.acting.updates * self.batch_size
         drawn = self.replay.draw(count, rng)
         steps = self.replay.steps(*(part[done * self.batch_size :] for part in drawn))
-        self.rounds.put(
-            {k: v.reshape(-1, self.batch_size, *v.shape[1:]) for k, v in steps.items()}
-        )
+        self.rounds.put({k: v.reshape(-1, self.batch_size, *v.shape[1:]) for k, v in steps.items()})
 
     def batches(self, split: str, batch_size: int, *, seed: int, start: int = 0) -> tf.data.Dataset:
         """Batches without end.
@@ -184,11 +183,11 @@ class Acted:
         Raises:
             ValueError: no such split, no examples in a batch, or a negative start.
         """
-        order.seeds(split, seed)
+        seeds = order.seeds(split, seed)
         order.check(batch_size, start)
         if split == "train" and hasattr(self, "replay"):
             return self._fetched()
-        steps = by_chance(self.acting, seed=seed_of(seed, 1 if split == "train" else 0))
+        steps = by_chance(self.acting, seed=seed_of(*seeds))
         kept = {name: tf.constant(value) for name, value in steps.items()}
 
         @tf.autograph.experimental.do_not_convert

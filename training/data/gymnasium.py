@@ -131,13 +131,13 @@ class Copies:
 
     def step(self, actions: np.ndarray) -> Moment:
         steps = [copy.step(a) for copy, a in zip(self.copies, actions.tolist(), strict=True)]
-        frames, rewards, terminated, truncated, _ = zip(*steps, strict=True)
-        terminated = np.asarray(terminated, bool)
+        frames, rewards, ends, cuts, _ = zip(*steps, strict=True)
+        terminated = np.asarray(ends, bool)
         return Moment(
             frames=np.asarray(frames, self.kind),
             rewards=np.asarray(rewards, np.float32),
             terminated=terminated,
-            truncated=np.asarray(truncated, bool) & ~terminated,
+            truncated=np.asarray(cuts, bool) & ~terminated,
             lives=np.zeros(self.count, np.int32),
         )
 
@@ -147,8 +147,6 @@ class Copies:
 
 class _MinAtar:
     """A MinAtar game as Gymnasium's environments are: its own wrapper forgets no sticky action."""
-
-    metadata: dict[str, Any] = {}
 
     def __init__(self, game: Any) -> None:
         from gymnasium import spaces
@@ -202,7 +200,9 @@ class Emulators:
     fire button is pressed for the player, and no action is stuck.
     """
 
-    stack, kind, frame = STACK, np.uint8, (84, 84)
+    stack = STACK
+    kind: type = np.uint8
+    frame: tuple[int, ...] = (84, 84)
 
     def __init__(self, name: str, count: int, *, frames: int) -> None:
         with contextlib.redirect_stderr(io.StringIO()):
@@ -234,7 +234,8 @@ class Emulators:
         else:
             options = {"reset_mask": chosen}
             self.shown, _ = self.copies.reset(seed=seeds[order], options=options)
-        return self.shown[places]
+        first: np.ndarray = self.shown[places]
+        return first
 
     def step(self, actions: np.ndarray) -> Moment:
         self.shown, rewards, terminated, truncated, info = self.copies.step(actions)

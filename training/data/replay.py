@@ -29,7 +29,9 @@ class Replay:
     ) -> None:
         self.size, self.stack = capacity // copies, stack
         shape = (copies, self.size)
-        self.frames = np.zeros((*shape, *frame), kind)  # memory that is not written is not taken
+        self.frames: np.ndarray = np.zeros(
+            (*shape, *frame), kind
+        )  # memory that is not written is not taken
         self.action = np.zeros(shape, np.int32)
         self.reward = np.zeros(shape, np.float32)
         self.done = np.zeros(shape, bool)
@@ -86,7 +88,8 @@ class Replay:
     def states(self, copies: np.ndarray, entries: np.ndarray) -> np.ndarray:
         """The states that the entries are the newest frames of, [n, ...]."""
         if self.stack == 1:
-            return self.frames[copies, entries % self.size]
+            found: np.ndarray = self.frames[copies, entries % self.size]
+            return found
         before = entries[:, None] + np.arange(1 - self.stack, 1)
         return np.moveaxis(self.frames[copies[:, None], before % self.size], 1, -1)
 

@@ -48,9 +48,7 @@ def make(model: Any, acting: Acting) -> Evaluator:
     return look
 
 
-def play(
-    policy: Policy, acting: Acting, *, episodes: int, epsilon: float, seed: int = 0
-) -> Played:
+def play(policy: Policy, acting: Acting, *, episodes: int, epsilon: float, seed: int = 0) -> Played:
     """Plays games to their ends; which ones, and what is done by chance, is decided by the seed.
 
     An Atari game is cut off after 18,000 frames (Methods, "Evaluation procedure").

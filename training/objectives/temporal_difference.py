@@ -1,6 +1,6 @@
-"""What a step is worth is its reward and the worth of where it leads (Mnih et al. 2015, equation 2).
+"""A step is worth its reward and what it leads to (Mnih et al. 2015, equation 2).
 
-The worth of where it leads is the target network's, which stands still meanwhile.
+What it leads to is valued by the target network, which stands still meanwhile.
 """
 
 from typing import Any
@@ -31,7 +31,8 @@ def temporal_difference(
         mean over the states of the worth of the best action.
     """
     assert agent._q_network.model is model
-    info = agent.loss(agents.experience(batch), training=training)
+    # The public method has a discount of 1 unless it is told; tf-agents' own training tells it.
+    info = agent.loss(agents.experience(batch), gamma=agent._gamma, training=training)
     losses, errors = info.extra.td_loss, tf.abs(info.extra.td_error)
     if "importance" in batch:
         losses *= batch["importance"]

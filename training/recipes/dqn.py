@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -16,7 +17,7 @@ from training.data import gymnasium
 from training.data.acted import Acted
 from training.evaluators import games
 from training.loop import Evaluator
-from training.optimization import Adam, Constant, RMSprop
+from training.optimization import Adam, Constant, Linear, RMSprop
 from training.prepared import Prepared
 
 UNIT = "transitions"
@@ -87,8 +88,8 @@ def cpu(config: dqn.Config) -> Recipe:
         capacity=100_000,
         final_epsilon=0.04,
         epsilon_steps=8000,
-        target_every=128,
-        eval_episodes=100,
+        target_every=64,
+        eval_episodes=20,
         eval_epsilon=0.0,
     )
     if tiny:
@@ -101,13 +102,13 @@ def cpu(config: dqn.Config) -> Recipe:
         learner="q_learning",
         objective="temporal_difference",
         optimizer=Adam(learning_rate=1e-2 if tiny else 2.3e-3),
-        schedule=Constant(),
+        schedule=Linear(),  # a network that still moves much at the end forgets again
         acting=acting,
         batch_size=16 if tiny else 64,
         steps=40 if tiny else _updates(acting, 50_000) // 512 * 512,
         log_every=10 if tiny else 512,
-        eval_every=20 if tiny else 1024,
-        save_every=20 if tiny else 1024,
+        eval_every=20 if tiny else 2048,
+        save_every=20 if tiny else 2048,
         eval_batches=4,
         watch="cost",
         xla=False,
@@ -165,8 +166,8 @@ def prepare(
         raise UserError(zoo.unknown("data for this paper", recipe.data, list(DATA)))
     if data_dir is not None:
         raise UserError(
-            f"What a Q-network learns from is played, and --data-dir={data_dir} was given; leave it "
-            "out, and name a game by --acting.environment."
+            f"A Q-network learns from what it plays, and --data-dir={data_dir} was given; leave "
+            "it out, and name a game by --acting.environment."
         )
     assert recipe.acting is not None  # as the recipe has checked
     name = recipe.acting.environment
@@ -190,7 +191,8 @@ def prepare(
 
 def evaluators(model: keras.Model, prepared: Prepared) -> Sequence[Evaluator]:
     """Whole games, as they are played by the best action almost always."""
-    return [games.make(model, prepared.data.acting)]
+    data: Any = prepared.data
+    return [games.make(model, data.acting)]
 
 
 def ask(codec: Features, config: dqn.Config, published: pathlib.Path) -> str:

@@ -24,7 +24,7 @@ import rich.console
 import tensorflow as tf
 import tyro
 
-from training import config, loop, optimization, strategy
+from training import config, living, loop, optimization, strategy
 from training.data.windows import TokenWindows
 from training.journal import Journal
 from training.learners.gradient import Gradient

@@ -1,15 +1,17 @@
 """tf-agents around a Keras 3 model: the network it wants, and its agents for Q-learning.
 
 tf-agents is written for Keras 2. TensorFlow hands that out as `tf.keras` where
-TF_USE_LEGACY_KERAS is set when `tf.keras` is first touched, which here is the import of tf-agents,
-and not before: a process that trains no agent never loads it, and the variable is not left to the
-processes it starts. Our own code has Keras 3 as ever.
+TF_USE_LEGACY_KERAS is set when `tf.keras` is first touched, and here it is handed out when an agent
+is first made: a process that trains none never loads it, and the variable is not left to the
+processes it starts. Our own code has Keras 3 as ever; nothing of it says `tf.keras`.
 """
 
 import contextlib
 import functools
+import importlib
 import io
 import os
+import sys
 import types
 import warnings
 from collections.abc import Callable, Mapping
@@ -33,11 +35,16 @@ def library() -> types.SimpleNamespace:
     """tf-agents' modules that are used here.
 
     Raises:
-        UserError: it is not installed, or this process has given `tf.keras` to something else.
+        UserError: it is not installed.
     """
     before = os.environ.get(LEGACY)
     os.environ[LEGACY] = "1"
     try:
+        for place in ("tensorflow", "tensorflow.compat.v1", "tensorflow.compat.v2"):
+            version = "_v1" if place.endswith("v1") else "_v2"  # libraries may have touched it
+            chosen = importlib.import_module(f"tf_keras.api.{version}.keras")
+            setattr(sys.modules[place], "keras", chosen)
+            sys.modules[f"{place}.keras"] = chosen
         # Its old gym tells of its age on stderr, and it asks for versions the old way.
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
@@ -52,11 +59,6 @@ def library() -> types.SimpleNamespace:
         os.environ.pop(LEGACY)
         if before is not None:
             os.environ[LEGACY] = before
-    if isinstance(network.Network, type) and issubclass(network.Network, keras.Layer):
-        raise UserError(
-            f"Something in this process used tf.keras before tf-agents did; set {LEGACY}=1 or "
-            "train in a process of its own."
-        )
     return types.SimpleNamespace(
         agents={False: dqn_agent.DqnAgent, True: dqn_agent.DdqnAgent},
         network=network,

@@ -19,6 +19,8 @@ real, turns = journal.Journal.train, []
 def deadly(*args, **kwargs):
     turns.append(1)
     if len(turns) == 3:
+        while not (args[0].run.run_dir / "checkpoints" / "00000020").is_dir():
+            os.sched_yield()  # the save is written meanwhile
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*args, **kwargs)
 journal.Journal.train = deadly

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -133,12 +133,8 @@ def train(
     def asked() -> int:
         return max(everyones(signals.number or 0))  # all workers end at the same step
 
-    with contextlib.ExitStack() as stack:
-        signals = stack.enter_context(Signals())
-        stack.enter_context(saver)
-        stack.enter_context(contextlib.closing(profile))
-        stack.enter_context(contextlib.closing(feed))
-        stack.enter_context(journal.live(progress.step))
+    ends = (saver, contextlib.closing(profile), contextlib.closing(feed))
+    with Signals() as signals, _all(*ends, journal.live(progress.step)):
         while progress.step < recipe.steps or not progress.evaluated:
             saver.check()
             if progress.evaluated:
@@ -153,6 +149,15 @@ def train(
                 save()
                 raise Interrupted(number, progress.step)
     return progress
+
+
+@contextlib.contextmanager
+def _all(*managers: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+    """Enters these one after another, and leaves them the other way round."""
+    with contextlib.ExitStack() as stack:
+        for manager in managers:
+            stack.enter_context(manager)
+        yield
 
 
 def stepper(

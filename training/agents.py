@@ -43,7 +43,7 @@ def library() -> types.SimpleNamespace:
         for place in ("tensorflow", "tensorflow.compat.v1", "tensorflow.compat.v2"):
             version = "_v1" if place.endswith("v1") else "_v2"  # libraries may have touched it
             chosen = importlib.import_module(f"tf_keras.api.{version}.keras")
-            setattr(sys.modules[place], "keras", chosen)
+            vars(sys.modules[place])["keras"] = chosen
             sys.modules[f"{place}.keras"] = chosen
         # Its old gym tells of its age on stderr, and it asks for versions the old way.
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):

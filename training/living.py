@@ -79,3 +79,10 @@ class Given:
 def of(data: Any) -> Living:
     """The data as the loop sees them."""
     return data if isinstance(data, Living) else Given(data)
+
+
+def begin(data: Any, model: Any, *, seed: int, batch_size: int) -> Living:
+    """The data as the loop sees them, following the run's model."""
+    living = of(data)
+    living.follow(model, seed=seed, batch_size=batch_size)
+    return living

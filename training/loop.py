@@ -78,6 +78,10 @@ class Progress:
     best_step: int | None = None
     evaluated: bool = True
 
+    def meta(self) -> checkpoints.Meta:
+        """What a checkpoint made now knows besides tensors."""
+        return checkpoints.Meta(**dataclasses.asdict(self))
+
     def improved(self, watched: float) -> bool:
         """Takes this step's watched value; whether it is the best so far."""
         self.evaluated = True
@@ -105,8 +109,7 @@ def train(
             was begun are lost.
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
-    feed = living.of(data)
-    feed.follow(learner.model, seed=run.seed, batch_size=recipe.batch_size)
+    feed = living.begin(data, learner.model, seed=run.seed, batch_size=recipe.batch_size)
     progress = resume(folder, learner, feed, journal)
     saver = checkpoints.Saver(folder, keep=recipe.keep)
     guard = guards.Guard(run, learner.state, saver)
@@ -119,8 +122,7 @@ def train(
 
     def save() -> None:
         if journal.writes:
-            meta = checkpoints.Meta(**dataclasses.asdict(progress))
-            saver.save(learner.state, meta, data=feed.snapshot())
+            saver.save(learner.state, progress.meta(), data=feed.snapshot())
 
     def judge(means: dict[str, float], shown: dict[str, Any]) -> None:
         guard.eval(progress.step, means)

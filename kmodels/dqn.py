@@ -28,6 +28,7 @@ import tensorflow as tf
 from kmodels.core import checks, rows
 from kmodels.core.codecs.features import Features
 from kmodels.core.paper import Citation, Endpoint
+from kmodels.core.sampling import must
 
 PAPER = Citation(
     title="Human-Level Control through Deep Reinforcement Learning",
@@ -171,21 +172,30 @@ def param_count(config: Config) -> int:
     return convolutions + sum((a + 1) * b for a, b in itertools.pairwise(sizes))
 
 
+def _fits(observations: tf.Tensor, shape: tuple[int, ...]) -> list[tf.Operation]:
+    """An assertion that every state has the shape; channels in front would give as many numbers."""
+    sides = tf.strings.as_string(tf.shape(observations)[1:])
+    given = tf.strings.reduce_join(sides, separator=" x ")
+    allowed = " x ".join(map(str, shape))
+    sentence = ["observations are of ", given, f" numbers each; they must be of {allowed}."]
+    return must(given == allowed, tf.strings.join(sentence))
+
+
 def endpoints(model: keras.Model, codec: Features) -> dict[str, Endpoint]:
     """`act`: states to what each action is worth, and to the one of most worth.
 
     `observations` are as the environment shows them, uint8 [B, H, W, C] or float32 [B, D].
+    Those of another shape are refused.
     Answers `q_values` float32 [B, A], `action` int32 [B] and its `name` [B].
     """
     shape = model.input.shape[1:]
     pixels = model.input.dtype == "uint8"
 
     def act(observations: tf.Tensor) -> dict[str, tf.Tensor]:
-        sound = [] if pixels else rows.check_finite("observations", observations)
-        with tf.control_dependencies(sound):
-            worths = rows.together(
-                lambda states: model(states, training=False), tf.identity(observations)
-            )
+        with tf.control_dependencies(_fits(observations, shape)):
+            states = tf.reshape(observations, [-1, *shape])
+        with tf.control_dependencies([] if pixels else rows.check_finite("observations", states)):
+            worths = rows.together(lambda seen: model(seen, training=False), tf.identity(states))
         action = tf.argmax(worths, axis=-1, output_type=tf.int32)
         return {"q_values": worths, "action": action, "name": codec.label(action)}
 
@@ -194,7 +204,7 @@ def endpoints(model: keras.Model, codec: Features) -> dict[str, Endpoint]:
     example = rng.integers(0, 2, (2, *shape)) if pixels else rng.normal(0, 0.1, (2, *shape))
     endpoint = Endpoint(
         function=act,
-        inputs={"observations": tf.TensorSpec([None, *shape], kind)},
+        inputs={"observations": tf.TensorSpec([None] * (1 + len(shape)), kind)},
         example={"observations": example.astype(kind.as_numpy_dtype)},
     )
     return {"serving_default": endpoint, "act": endpoint}

@@ -67,6 +67,18 @@ def test_a_row_that_is_no_number_is_refused_by_its_place():
         act.function(tf.constant(rows))
 
 
+@pytest.mark.parametrize("shape", [(2, 2, 12, 12), (2, 12, 12, 1), (1, 12, 12, 3)])
+def test_states_of_another_shape_are_refused_also_where_the_numbers_are_as_many(shape):
+    _, act = endpoint(LITTLE)
+    traced = tf.function(act.function, input_signature=[act.inputs["observations"]])
+    told = " x ".join(map(str, shape[1:]))
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        traced(tf.zeros(shape, tf.uint8))
+    assert f"observations are of {told} numbers each; they must be of 12 x 12 x 2." in str(
+        caught.value
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -24,7 +24,7 @@ import rich.console
 import tensorflow as tf
 import tyro
 
-from training import config, loop, optimization, strategy
+from training import config, living, loop, optimization, strategy
 from training.data.windows import TokenWindows
 from training.journal import Journal
 from training.learners.gradient import Gradient
@@ -148,7 +148,7 @@ def ours(case: Case, chosen: tf.distribute.Strategy) -> keras.Model:
     console = rich.console.Console(file=io.StringIO())
     journal = kind(run, unit="tokens", console=console, writes=strategy.is_chief(chosen))
     if asked == "loaded":
-        loop.resume(run.run_dir / "checkpoints", learner, journal)
+        loop.resume(run.run_dir / "checkpoints", learner, living.of(data()), journal)
     else:
         loop.train(run, learner, data(), journal, strategy=chosen)
     return model

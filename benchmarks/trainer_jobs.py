@@ -220,9 +220,9 @@ def saves(folder: pathlib.Path, *, at_once: bool) -> None:
         yield
         spent[name] = time.perf_counter() - began
 
-    def save(saver: checkpoints.Saver, *arguments: Any) -> None:
+    def save(saver: checkpoints.Saver, *arguments: Any, **options: Any) -> None:
         with timed("stands still"):
-            real["stands still"](saver, *arguments)
+            real["stands still"](saver, *arguments, **options)
             if at_once:
                 saver.wait()
 

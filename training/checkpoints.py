@@ -1,7 +1,8 @@
 """Checkpoints: every variable of a run in one safetensors file, complete or not there at all.
 
     checkpoints/00000250/state.safetensors    the tensors, by "group/variable path"
-    checkpoints/00000250/meta.json            step, best metric so far, sha256 of the tensors
+    checkpoints/00000250/data.safetensors     what data made by acting have become, if they are
+    checkpoints/00000250/meta.json            step, best metric so far, sha256 of the files
 
 A checkpoint is written under another name, forced to disk and then renamed, so a kill at any
 moment leaves the ones before it untouched. A `Saver` copies the variables and writes them while
@@ -9,14 +10,15 @@ training goes on.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from types import TracebackType
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import keras
@@ -30,6 +32,7 @@ from training.files import digest, sync
 State = Mapping[str, Sequence[keras.Variable]]
 MODEL_GROUPS = ("model", "average")  # the later takes the place of the one before in an export
 Tensors = dict[str, np.ndarray]
+NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Unreadable(Exception):
@@ -49,6 +52,7 @@ class Meta:
     best_step: int | None
     evaluated: bool = True
     sha256: str = ""
+    data_sha256: str = ""
 
 
 def to_json(meta: Meta) -> str:
@@ -74,9 +78,13 @@ class Saver:
         self.writing: concurrent.futures.Future[pathlib.Path] | None = None
         self.last: Meta | None = None
         self.host: Tensors = {}
+        self.host_data: Tensors = {}
 
-    def save(self, state: State, meta: Meta) -> None:
+    def save(self, state: State, meta: Meta, *, data: Mapping[str, np.ndarray] = NOTHING) -> None:
         """Copies the variables as they are now and has them written; once for a meta.
+
+        Args:
+            data: What data made by acting have become; see `training.living`.
 
         Raises:
             OSError: the save before this one failed; older checkpoints stay.
@@ -85,7 +93,10 @@ class Saver:
             return
         self.wait()
         self.host, self.last = copied(state, into=self.host), meta
-        self.writing = self.thread.submit(write, self.folder, self.host, meta, keep=self.keep)
+        self.host_data = _copied(data, self.host_data)
+        self.writing = self.thread.submit(
+            write, self.folder, self.host, meta, keep=self.keep, data=self.host_data
+        )
 
     def check(self) -> None:
         """Raises the error of a save that has failed; waits for nothing."""
@@ -129,17 +140,31 @@ def copied(state: State, *, into: Tensors | None = None) -> Tensors:
     Args:
         into: An earlier copy to overwrite, for fresh memory costs more time than the copying.
     """
-    copies = {} if into is None else into
-    for name, variable in _named(state).items():
-        now = np.asarray(tf.convert_to_tensor(variable.value))  # on a CPU the variable's memory
-        if name in copies:
-            np.copyto(copies[name], now)
+    now = {  # on a CPU the variable's memory
+        name: np.asarray(tf.convert_to_tensor(variable.value))
+        for name, variable in _named(state).items()
+    }
+    return _copied(now, {} if into is None else into)
+
+
+def _copied(now: Mapping[str, np.ndarray], into: Tensors) -> Tensors:
+    """Copies of the arrays, in the memory of earlier copies where they have the shape."""
+    for name, value in now.items():
+        if name in into and into[name].shape == value.shape:
+            np.copyto(into[name], value)
         else:
-            copies[name] = np.array(now, order="C")
-    return copies
+            into[name] = np.array(value, order="C")
+    return into
 
 
-def write(folder: pathlib.Path, tensors: Tensors, meta: Meta, *, keep: int = 2) -> pathlib.Path:
+def write(
+    folder: pathlib.Path,
+    tensors: Tensors,
+    meta: Meta,
+    *,
+    keep: int = 2,
+    data: Mapping[str, np.ndarray] = NOTHING,
+) -> pathlib.Path:
     """Writes the checkpoint of a step and removes all but the newest `keep` and the best.
 
     One of the same step, from before that step's evaluation, is replaced.
@@ -155,8 +180,11 @@ def write(folder: pathlib.Path, tensors: Tensors, meta: Meta, *, keep: int = 2) 
         file = part / "state.safetensors"
         dump(tensors, file)
         meta = dataclasses.replace(meta, sha256=digest(file))
+        if data:
+            dump(dict(data), part / "data.safetensors")
+            meta = dataclasses.replace(meta, data_sha256=digest(part / "data.safetensors"))
         (part / "meta.json").write_text(to_json(meta))
-        for path in (file, part / "meta.json", part):
+        for path in (*part.iterdir(), part):
             sync(path)
         if final.exists():
             shutil.rmtree(final)
@@ -220,11 +248,33 @@ def restore(checkpoint: pathlib.Path, state: State) -> Meta:
 
 def read(checkpoint: pathlib.Path) -> tuple[Meta, dict[str, Any]]:
     """The meta and the tensors by name; raises Unreadable as `restore`."""
-    try:
-        meta = Meta(**json.loads((checkpoint / "meta.json").read_text()))
+    with _reading(checkpoint):
+        meta = _meta(checkpoint)
         if digest(checkpoint / "state.safetensors") != meta.sha256:
             raise Unreadable(f"{checkpoint.name} is damaged: its tensors changed after the save")
         return meta, load_file(checkpoint / "state.safetensors")
+
+
+def read_data(checkpoint: pathlib.Path) -> Tensors:
+    """What data made by acting had become; empty of others. Raises Unreadable as `restore`."""
+    with _reading(checkpoint):
+        meta, file = _meta(checkpoint), checkpoint / "data.safetensors"
+        if not meta.data_sha256:
+            return {}
+        if digest(file) != meta.data_sha256:
+            raise Unreadable(f"{checkpoint.name} is damaged: its data changed after the save")
+        return dict(load_file(file))
+
+
+def _meta(checkpoint: pathlib.Path) -> Meta:
+    return Meta(**json.loads((checkpoint / "meta.json").read_text()))
+
+
+@contextlib.contextmanager
+def _reading(checkpoint: pathlib.Path) -> Iterator[None]:
+    """Raises Unreadable where files are missing or say nothing."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise Unreadable(f"{checkpoint.name} lacks {pathlib.Path(error.filename).name}") from None
     except (ValueError, TypeError, KeyError) as error:

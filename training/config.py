@@ -8,6 +8,8 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
+from training.acting import Acting
+
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 StrategyName = Literal["auto", "one", "mirrored", "multi_worker"]
 Switch = Literal["auto", "on", "off"]
@@ -131,6 +133,8 @@ class Recipe:
             the others are left out.
         colour_strength: s, by which the colours of the two views of contrastive learning are
             changed; 0 leaves them.
+        acting: How the run plays where it learns from what it does itself; None where its data
+            were there before it.
     """
 
     data: str
@@ -160,6 +164,7 @@ class Recipe:
     randaugment: tuple[int, int] | None = None
     label_share: float = 1.0
     colour_strength: float = 0.0
+    acting: Acting | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "micro_batches", "steps", "log_every", "eval_batches", "keep"):
@@ -174,6 +179,9 @@ class Recipe:
         check(limit is None or limit > 1, "loss_limit", limit, "be above 1, or None")
         self._check_targets()
         self._check_players()
+        acts, needs = self.acting is not None, self.learner == "q_learning"
+        must = f"be {'given' if needs else 'left out'} where the learner is {self.learner}"
+        check(acts == needs, "acting", self.acting and self.acting.environment, must)
 
     def _check_players(self) -> None:
         """Raises UserError unless there is an optimizer for each network that is trained."""

@@ -13,6 +13,7 @@ import tyro
 
 from kmodels.core import zoo
 from training import cluster, command, recipes
+from training.acting import Acting
 from training.config import (
     CodecChoice,
     OptimizerChoice,
@@ -31,10 +32,11 @@ K = TypeVar("K", bound=CodecChoice)
 R = TypeVar("R", bound=OptimizerChoice)
 S = TypeVar("S", bound=ScheduleChoice)
 D = TypeVar("D", bound=OptimizerChoice | None)
+A = TypeVar("A", bound=Acting | None)
 Bare = tyro.conf.FlagCreatePairsOff[bool]
 PUBLISHED = (  # what papers say
     *("optimizer", "schedule", "batch_size", "steps", "average_half_life"),
-    *("discriminator_optimizer", "critic_steps"),
+    *("discriminator_optimizer", "critic_steps", "acting"),
     *("label_smoothing", "mixup", "randaugment", "colour_strength"),
 )
 
@@ -45,7 +47,7 @@ def _kinds(part: str, kinds: Iterable[str]) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(Generic[C, K, R, S, D]):
+class Flags(Generic[C, K, R, S, D, A]):
     """Trains a paper's model, exports it, and says how to serve it. The same command resumes.
 
     Attributes:
@@ -141,6 +143,7 @@ class Flags(Generic[C, K, R, S, D]):
     discriminator_optimizer: tyro.conf.FlagConversionOff[
         Annotated[D, _kinds("discriminator-optimizer", OPTIMIZERS)]
     ]
+    acting: tyro.conf.FlagConversionOff[A]
 
     def over(self, base: Recipe) -> Recipe:
         """The recipe with what was given on the command line; no paper's if that changes it."""
@@ -156,7 +159,7 @@ class _ConfigOnly(Generic[C]):
     config: tyro.conf.FlagConversionOff[C]
 
 
-def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any, Any], Recipe]:
+def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any, Any, Any], Recipe]:
     """Flags and the recipe they override.
 
     Raises:
@@ -179,11 +182,11 @@ def parse(argv: Sequence[str]) -> tuple[Flags[Any, Any, Any, Any, Any], Recipe]:
     shared = {f.name for f in dataclasses.fields(Flags)}
     shared &= {f.name for f in dataclasses.fields(Recipe)}
     given = {name: getattr(base, name) for name in shared}
-    flags: Flags[Any, Any, Any, Any, Any] = Flags(
+    flags: Flags[Any, Any, Any, Any, Any, Any] = Flags(
         model=model, preset=preset, config=config, **given
     )
     _check_names(argv, flags)
-    parts = (base.codec, base.optimizer, base.schedule, base.discriminator_optimizer)
+    parts = (base.codec, base.optimizer, base.schedule, base.discriminator_optimizer, base.acting)
     whole: Any = Flags[(kind, *map(type, parts))]  # type: ignore[misc,valid-type]
     flags = tyro.cli(whole, prog="python -m training.run", args=list(argv), default=flags)
     _check_values(flags)
@@ -243,13 +246,13 @@ def _with_kinds(argv: Sequence[str], recipe: Recipe) -> Recipe:
     )
 
 
-def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any, Any, Any]) -> None:
+def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any, Any, Any, Any]) -> None:
     """Raises UserError for a flag that does not exist; the message names the nearest."""
     names: list[str] = []
     for field in dataclasses.fields(flags):
         value = getattr(flags, field.name)
-        if field.name == "discriminator_optimizer" and value is None:
-            continue  # this paper trains one network
+        if field.name in ("discriminator_optimizer", "acting") and value is None:
+            continue  # this paper trains one network, or learns from what there is
         inner = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
         names += [f"{field.name}.{f.name}" for f in inner] or [field.name]
 
@@ -260,7 +263,7 @@ def _check_names(argv: Sequence[str], flags: Flags[Any, Any, Any, Any, Any]) -> 
     command.check_names(argv, names, where=where)
 
 
-def _check_values(flags: Flags[Any, Any, Any, Any, Any]) -> None:
+def _check_values(flags: Flags[Any, Any, Any, Any, Any, Any]) -> None:
     """Raises UserError for values that no type can rule out."""
     check(0 <= flags.seed < 2**32, "seed", flags.seed, "lie in [0, 2^32)")
     check(

@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
-from training import checkpoints, guards, profiling, speed, step
+from training import checkpoints, guards, living, profiling, speed, step
 from training.config import Run, UserError
 from training.journal import Journal
 from training.signals import Signals
@@ -40,7 +40,11 @@ class Learner(Protocol):
 
 
 class Data(Protocol):
-    """Batches of a split from a step on; what a step's batch holds depends on its number alone."""
+    """Batches of a split from a step on.
+
+    What a step's batch holds depends on its number alone, unless the data are made by the model
+    that learns from them (`training.living`).
+    """
 
     def batches(
         self, split: str, batch_size: int, *, seed: int, start: int = 0
@@ -74,6 +78,10 @@ class Progress:
     best_step: int | None = None
     evaluated: bool = True
 
+    def meta(self) -> checkpoints.Meta:
+        """What a checkpoint made now knows besides tensors."""
+        return checkpoints.Meta(**dataclasses.asdict(self))
+
     def improved(self, watched: float) -> bool:
         """Takes this step's watched value; whether it is the best so far."""
         self.evaluated = True
@@ -101,31 +109,34 @@ def train(
             was begun are lost.
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
-    progress = resume(folder, learner, journal)
+    feed = living.begin(data, learner.model, seed=run.seed, batch_size=recipe.batch_size)
+    progress = resume(folder, learner, feed, journal)
     saver = checkpoints.Saver(folder, keep=recipe.keep)
     guard = guards.Guard(run, learner.state, saver)
     profile = profiling.Profile(run, say=journal.say, wanted=journal.writes)
     advance = stepper(
-        run, learner, data, journal, profile=profile, progress=progress, strategy=strategy
+        run, learner, feed, journal, profile=profile, progress=progress, strategy=strategy
     )
     look = evaluation(run, learner, data, strategy=strategy, evaluators=evaluators)
     everyones = exchange(strategy)
 
     def save() -> None:
         if journal.writes:
-            saver.save(learner.state, checkpoints.Meta(**dataclasses.asdict(progress)))
+            saver.save(learner.state, progress.meta(), data=feed.snapshot())
 
     def judge(means: dict[str, float], shown: dict[str, Any]) -> None:
         guard.eval(progress.step, means)
         journal.eval(progress.step, means, shown)
-        learner.watched(means[recipe.watch])
-        if progress.improved(means[recipe.watch]):
+        watched = {**means, **shown}[recipe.watch]
+        learner.watched(watched)
+        if progress.improved(watched):
             save()
 
     def asked() -> int:
         return max(everyones(signals.number or 0))  # all workers end at the same step
 
-    with Signals() as signals, saver, contextlib.closing(profile), journal.live(progress.step):
+    ends = (saver, contextlib.closing(profile), contextlib.closing(feed))
+    with Signals() as signals, _all(*ends, journal.live(progress.step)):
         while progress.step < recipe.steps or not progress.evaluated:
             saver.check()
             if progress.evaluated:
@@ -142,10 +153,19 @@ def train(
     return progress
 
 
+@contextlib.contextmanager
+def _all(*managers: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+    """Enters these one after another, and leaves them the other way round."""
+    with contextlib.ExitStack() as stack:
+        for manager in managers:
+            stack.enter_context(manager)
+        yield
+
+
 def stepper(
     run: Run,
     learner: Learner,
-    data: Data,
+    data: living.Living,
     journal: Journal,
     *,
     profile: profiling.Profile,
@@ -165,10 +185,10 @@ def stepper(
         count = min(to_log, recipe.steps - progress.step)
         with profile.around(progress.step + 1, progress.step + count):
             began = time.perf_counter()
-            logs = many(iterator, count)
+            logs = walk(many, iterator, data, first=progress.step, count=count)
             seconds = time.perf_counter() - began
         progress.step += count
-        numbers = meter.numbers(count=count, seconds=seconds)
+        numbers = {**meter.numbers(count=count, seconds=seconds), **data.facts()}
         if progress.step == start + count:
             journal.machine(meter.facts())
         journal.train(progress.step, logs, count=count, seconds=seconds, machine=numbers)
@@ -177,6 +197,33 @@ def stepper(
         return logs, count
 
     return advance
+
+
+def walk(
+    many: Callable[[Any, int], dict[str, float]],
+    iterator: Any,
+    data: living.Living,
+    *,
+    first: int,
+    count: int,
+) -> dict[str, float]:
+    """The means of `count` steps, taken in calls of the graph as long as there are batches for."""
+    parts: list[dict[str, float]] = []
+    done = 0
+    while done < count:
+        some = data.ready(first + done, count - done)
+        parts.append(many(iterator, some))
+        done += some
+    return pooled(parts)
+
+
+def pooled(parts: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Means of parts of different weight to the means over all; the weight is the sum."""
+    total = sum(part[step.WEIGHT] for part in parts)
+    means = {
+        name: sum(part[name] * part[step.WEIGHT] for part in parts) / total for name in parts[0]
+    }
+    return {**means, step.WEIGHT: total} if len(parts) > 1 else parts[0]
 
 
 Seen = tuple[dict[str, float], dict[str, Any]]  # means of an evaluation, what evaluators show
@@ -200,34 +247,31 @@ def evaluation(
 
     def look(asked: Callable[[], int] = lambda: 0) -> Seen | None:
         iterator = spread(data.batches(split, recipe.batch_size, seed=0), strategy)
-        sums: dict[str, float] = {}
+        parts: list[dict[str, float]] = []
         shown: dict[str, Any] = {}
         with learner.averaged():
             for first in range(0, recipe.eval_batches, recipe.log_every):
                 if asked():
                     return None
-                logs = many(iterator, min(recipe.log_every, recipe.eval_batches - first))
-                for name, value in logs.items():
-                    part = value if name == step.WEIGHT else value * logs[step.WEIGHT]
-                    sums[name] = sums.get(name, 0.0) + part
+                parts.append(many(iterator, min(recipe.log_every, recipe.eval_batches - first)))
             for evaluator in evaluators:
                 if asked():
                     return None
                 shown |= evaluator()
-        total = sums[step.WEIGHT]
-        return {n: v if n == step.WEIGHT else v / total for n, v in sums.items()}, shown
+        return pooled(parts), shown
 
     return look
 
 
-def resume(folder: Any, learner: Learner, journal: Journal) -> Progress:
-    """Sets the learner to the newest readable checkpoint; says which ones could not be read.
+def resume(folder: Any, learner: Learner, data: living.Living, journal: Journal) -> Progress:
+    """Sets learner and data to the newest readable checkpoint; says which ones could not be read.
 
     Raises:
         UserError: the newest readable checkpoint is of other variables.
     """
     for checkpoint in reversed(checkpoints.everything(folder)):
         try:
+            kept = checkpoints.read_data(checkpoint)
             meta = checkpoints.restore(checkpoint, learner.state)
         except checkpoints.Unreadable as error:
             journal.say(f"Checkpoint {error}; it is set aside and the one before is taken.")
@@ -238,6 +282,12 @@ def resume(folder: Any, learner: Learner, journal: Journal) -> Progress:
             raise UserError(
                 f"Checkpoint {error}; other code made it. Give another --run-dir, and --init-from "
                 "to begin with its weights."
+            ) from None
+        try:
+            data.restore(kept)
+        except ValueError as error:
+            raise UserError(
+                f"Checkpoint {checkpoint.name} has other data: {error}. Give another --run-dir."
             ) from None
         journal.rewind(meta.step, evaluated=meta.evaluated)
         journal.say(f"Going on from step {meta.step:,}.")

@@ -86,7 +86,22 @@ def twins(config: Any) -> dict[str, np.ndarray]:
     return {"image": views.astype(np.float32)}
 
 
+def transitions(config: Any) -> dict[str, np.ndarray]:
+    """Random states, of which the action says what is earned; some end a game."""
+    rng = np.random.default_rng(len("transitions"))
+    states = rng.normal(0, 1, (2, ROWS, *config.observation)).astype(np.float32)
+    action = np.arange(ROWS, dtype=np.int32) % config.actions
+    return {
+        "state": states[0],
+        "action": action,
+        "reward": action.astype(np.float32),
+        "next_state": states[1],
+        "done": np.arange(ROWS) % 3 == 0,
+    }
+
+
 BATCHES = {  # by objective
+    "temporal_difference": transitions,
     "contrastive": twins,
     "permutation": pieces,
     "next_token": tokens,

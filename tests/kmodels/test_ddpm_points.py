@@ -177,4 +177,5 @@ def test_points_are_sampled_and_neither_mixed_nor_mended(model):
     offered = ddpm.endpoints(model, CODEC)
     assert set(offered) == {"serving_default", "sample"}
     untold = ddpm.build(dataclasses.replace(CONFIG, labels=0))
-    assert set(ddpm.endpoints(untold, CODEC)["sample"].inputs) == {"seed", "steps", "eta"}
+    options = set(ddpm.endpoints(untold, CODEC)["sample"].inputs)
+    assert options == {"seed", "steps", "eta", "spacing"}

@@ -88,10 +88,11 @@ def over_http(port: int) -> Call:
 
     def call() -> bytes:
         connection.sendall(text)
-        reply = connection.recv(65536)
-        while b"\r\n\r\n" not in reply or not reply.endswith(b"}"):
-            reply += connection.recv(65536)
-        assert reply.startswith(b"HTTP/1.1 200"), reply
+        reply = b""
+        while not reply.endswith(b"}"):  # the body is one JSON object
+            part = connection.recv(65536)
+            assert part and (reply + part).startswith(b"HTTP/1.1 200"), reply + part
+            reply += part
         return reply
 
     return call

@@ -75,7 +75,9 @@ def serve_http(port: int, ask: Callable[..., dict[str, Any]]) -> None:
     def predict(inputs: dict[str, list[list[float]]]) -> dict[str, Any]:
         return {name: value.tolist() for name, value in ask(**inputs).items()}
 
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    # Connections stay open while others have their turns.
+    quiet: dict[str, Any] = {"log_level": "warning", "access_log": False}
+    uvicorn.run(app, host="127.0.0.1", port=port, timeout_keep_alive=3600, **quiet)
 
 
 def ray(port: int, version: pathlib.Path) -> None:

@@ -37,6 +37,17 @@ class Conv2D(keras.layers.Conv2D):
         return super().convolution_op(x, kernel)
 
 
+class PlacesDense(keras.layers.Dense):
+    """A linear layer at every place of maps [B, ..., D], as one product of matrices.
+
+    Keras puts the places back before it adds the bias, which then is an operation of its own.
+    """
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        y = super().call(ops.reshape(x, (-1, x.shape[-1])), training=training)
+        return ops.reshape(y, (-1, *x.shape[1:-1], self.units))
+
+
 def conv(channels: int, name: str, *, zero: bool = False, **options: Any) -> Conv2D:
     """3 x 3, sides kept; Glorot's uniform, which is the paper's initialisation, or zero."""
     start = "zeros" if zero else "glorot_uniform"
@@ -68,7 +79,7 @@ class ResBlock(keras.layers.Layer):
         self.norm_1, self.norm_2 = norm(config, "norm_1"), norm(config, "norm_2")
         self.conv_1, self.conv_2 = layer(channels, "conv_1"), layer(channels, "conv_2", zero=True)
         self.time = timed.RowsDense(channels, name="time")
-        self.skip = keras.layers.Dense(channels, name="skip")  # a 1 x 1 convolution
+        self.skip = PlacesDense(channels, name="skip")  # a 1 x 1 convolution
         self.dropout = keras.layers.Dropout(config.dropout)
         self.channels = channels
 
@@ -99,9 +110,9 @@ class Attention(keras.layers.Layer):
         self.channels = channels
         self.norm = norm(config, "norm")
         self.query, self.key, self.value = (
-            keras.layers.Dense(channels, name=part) for part in ("query", "key", "value")
+            PlacesDense(channels, name=part) for part in ("query", "key", "value")
         )
-        self.out = keras.layers.Dense(channels, kernel_initializer="zeros", name="out")
+        self.out = PlacesDense(channels, kernel_initializer="zeros", name="out")
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         for part in (self.norm, self.query, self.key, self.value, self.out):

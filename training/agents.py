@@ -84,6 +84,13 @@ def _network_class() -> Any:
         def model(self) -> keras.Model:
             return self.made[0]
 
+        def create_variables(self, input_tensor_spec=None, **kwargs):  # type: ignore[no-untyped-def]
+            """What it gives; its variables are the model's, and were made with it.
+
+            tf-agents would ask it of a state by chance, and draws none of bytes with NumPy 2.
+            """
+            return tf.TensorSpec(self.model.output.shape[1:], self.model.output.dtype)
+
         def call(self, observation, step_type=None, network_state=(), training=False):  # type: ignore[no-untyped-def]
             return self.model(observation, training=training), network_state
 

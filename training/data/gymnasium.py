@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import io
 import logging
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -146,12 +147,16 @@ class Copies:
 
 
 class _MinAtar:
-    """A MinAtar game as Gymnasium's environments are: its own wrapper forgets no sticky action."""
+    """A MinAtar game as Gymnasium's environments are: its own wrapper forgets no sticky action.
 
-    def __init__(self, game: Any) -> None:
+    Args:
+        allowed: Which of the six actions there are.
+    """
+
+    def __init__(self, game: Any, allowed: Sequence[int]) -> None:
         from gymnasium import spaces
 
-        self.game, self.allowed = game, game.minimal_action_set()
+        self.game, self.allowed = game, allowed
         self.action_space = spaces.Discrete(len(self.allowed))
         self.observation_space = spaces.Box(0, 1, game.state_shape(), np.uint8)
 
@@ -173,8 +178,10 @@ class _MinAtar:
 
 
 def _minatar(name: str) -> _MinAtar:
+    """Version 0 has all six actions in each game, as Young and Tian played; 1 those that do any."""
     games = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
-    known = {f"{MINATAR}{game.title().replace('_', '')}-v1": game for game in games}
+    titles = {game: f"{MINATAR}{game.title().replace('_', '')}" for game in games}
+    known = {f"{titles[game]}-v{version}": game for game in games for version in (0, 1)}
     if name not in known:
         raise ValueError(_unknown(name, list(known)))
     level = logging.root.manager.disable
@@ -182,7 +189,8 @@ def _minatar(name: str) -> _MinAtar:
     try:
         from minatar import Environment
 
-        return _MinAtar(Environment(known[name]))
+        game = Environment(known[name])
+        return _MinAtar(game, game.minimal_action_set() if name.endswith("1") else range(6))
     except ImportError:
         raise ValueError(
             f"{name} needs the package minatar; `pip install --no-deps -r requirements.lock` "

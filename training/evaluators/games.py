@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from training.acting import Acting
-from training.data import acted, gymnasium
+from training.data import gymnasium
+from training.data.table import Table, seed_of, states
 from training.loop import Evaluator
 from training.policy import Policy
 
@@ -55,7 +56,7 @@ def play(policy: Policy, acting: Acting, *, episodes: int, epsilon: float, seed:
     """
     count = min(COPIES, episodes)
     game = gymnasium.make(acting.environment, count, frames=gymnasium.EVAL_FRAMES)
-    table = acted.Table(game, acted.seed_of(SALT, seed))
+    table = Table(game, seed_of(SALT, seed))
     places = np.arange(count)
     table.begin(places)
     number, begun = places.copy(), count  # which game each copy plays
@@ -64,7 +65,7 @@ def play(policy: Policy, acting: Acting, *, episodes: int, epsilon: float, seed:
     left = episodes
     while left:
         chances, others = rng.random(count), rng.integers(0, policy.actions, count, np.int32)
-        actions = policy.act(acted.states(table.frames), chances, others, epsilon)
+        actions = policy.act(states(table.frames), chances, others, epsilon)
         moment, _ = table.step(actions)
         over = np.flatnonzero(moment.terminated | moment.truncated)
         for place in over:

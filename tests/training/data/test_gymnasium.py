@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.data import acted, gymnasium
+from training.data import gymnasium
+from training.data.table import Table, states
 
 GAMES = ["CartPole-v1", "MinAtar/Breakout-v1", "ALE/Breakout-v5"]
 
@@ -29,7 +30,7 @@ def same(one, two):
 
 
 def begun(name, seed=0):
-    table = acted.Table(gymnasium.make(name, 3), seed)
+    table = Table(gymnasium.make(name, 3), seed)
     table.begin(np.arange(3))
     return table
 
@@ -46,7 +47,7 @@ def test_games_go_on_from_what_is_kept_of_them(name):
     table = begun(name)
     played(table, 45)
     state = {key: value.copy() for key, value in table.state.items()}
-    other = acted.Table(gymnasium.make(name, 3), 0)
+    other = Table(gymnasium.make(name, 3), 0)
     other.restore(**state)
     assert np.array_equal(table.frames, other.frames)
     assert np.array_equal(table.scores, other.scores)
@@ -59,7 +60,7 @@ def test_atari_is_shown_as_the_paper_shows_it():
     assert game.actions == ("noop", "fire", "right", "left")
     frames = game.begin(np.arange(2), np.array([1, 2]))
     assert frames.shape == (2, 4, 84, 84) and frames[:, -1].max() > 0
-    assert acted.states(frames).shape == (2, 84, 84, 4)
+    assert states(frames).shape == (2, 84, 84, 4)
     moment = game.step(np.array([1, 0], np.int32))
     assert moment.frames.shape == (2, 84, 84) and moment.lives.tolist() == [5, 5]
 

@@ -104,3 +104,21 @@ def test_a_policy_says_what_its_network_says():
         chances, others = np.array([0.0, 0.1, 0.2, 0.3, 0.4]), np.full(5, -1, np.int32)
         acted = policy.act(states, chances, others, 0.25)
         assert acted.tolist() == [-1, -1, -1, *np.argmax(model(states), -1)[3:]]
+
+
+@pytest.mark.parametrize("preset", dqn.PRESETS)
+def test_every_preset_fits_what_it_plays(preset):
+    config = dqn.PRESETS[preset]
+    for profile in recipes.PROFILES.values():
+        prepared = recipes.prepare(config, profile(config), None)
+        assert len(prepared.codec.labels) == config.actions
+
+
+def test_priorities_are_those_of_schaul():
+    config = dqn.PRESETS["nature"]
+    plain, made = recipes.paper(config), recipes.prioritized(config)
+    acting = made.acting
+    assert (acting.priority, acting.importance, acting.double) == (0.6, 0.4, True)
+    assert acting.importance_at(made.steps) == 1 and plain.acting.priority == 0
+    assert made.optimizer.learning_rate == plain.optimizer.learning_rate / 4
+    assert made.origin == "own"

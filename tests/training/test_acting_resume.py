@@ -60,6 +60,14 @@ def test_replay_games_target_and_weights_are_those_of_an_undisturbed_run(ends):
     assert len(kept["found"]) == 8 * 16, "those of the last round, of which 8 updates were done"
 
 
+def test_a_finished_run_leaves_a_game_to_look_at(ends):
+    _, folders = ends
+    for name in ("episode.mp4", "episode.gif"):
+        whole, killed = ((folder / name).read_bytes() for folder in folders)
+        assert whole == killed, "the same weights play the same game"
+    assert "data:image/gif;base64," in (folders[0] / "report.html").read_text()
+
+
 def test_the_log_says_what_was_played(ends):
     _, folders = ends
     logs = [

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import io
 import logging
+import os
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -89,6 +90,8 @@ def make(name: str, count: int, *, frames: int = TRAIN_FRAMES, seen: bool = Fals
     known = [n for n in gymnasium.registry if not n.startswith(("phys2d", "tabular", "Gym"))]
     if name not in known:
         raise ValueError(_unknown(name, known))
+    if seen:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for no screen then
     modes = [("rgb_array" if seen and i == 0 else None) for i in range(count)]
     try:
         return Copies([gymnasium.make(name, render_mode=mode) for mode in modes], name)

@@ -14,10 +14,9 @@ import time
 
 import tyro
 
-from benchmarks import record, runs
+from benchmarks import played, record, runs
 
 GAMES, MARK, MINUTES = 100, 475.0, 5.0
-NEW = 1  # the games' seed; runs choose by those of 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,26 +32,6 @@ class Flags:
     save: bool = True
 
 
-def returns(run_dir: pathlib.Path) -> list[float]:
-    """What each game of the run's best checkpoint brings."""
-    from kmodels import dqn
-    from training import runs as folders
-    from training.checkpoints import model_weights
-    from training.evaluators import games
-    from training.policy import Policy
-
-    run = folders.read(run_dir)
-    weights = model_weights(folders.tensors(run_dir))
-    model = dqn.build(run.config)
-    for variable in model.weights:
-        variable.assign(weights[variable.path])
-    policy = Policy(model)
-    policy.refresh()
-    assert run.recipe.acting is not None
-    played = games.play(policy, run.recipe.acting, episodes=GAMES, epsilon=0.0, seed=NEW)
-    return [float(value) for value in played.returns]
-
-
 def one(seed: int) -> tuple[float, float, float]:
     """A run's mean return, its agent steps and its seconds."""
     with tempfile.TemporaryDirectory() as place:
@@ -60,9 +39,9 @@ def one(seed: int) -> tuple[float, float, float]:
         began = time.perf_counter()
         entries = runs.kept(folder, "--model=dqn", f"--seed={seed}", "--no-export")
         seconds = time.perf_counter() - began
-        played = returns(folder)
+        found = played.returns(folder, games=GAMES, epsilon=0.0)
     taken = max(e["agent_steps"] for e in entries if e["split"] == "train")
-    return sum(played) / len(played), taken, seconds
+    return sum(found) / len(found), taken, seconds
 
 
 def main() -> None:

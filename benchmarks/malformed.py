@@ -17,19 +17,16 @@ import json
 import pathlib
 import random
 import re
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import tyro
 
-from benchmarks import record
+from benchmarks import record, servers
 
 LIMIT_SECONDS = 20.0  # an answer later than this is a hang
 SHARES = 10  # how often memory is looked at
@@ -52,18 +49,10 @@ class Flags:
     save: bool = True
 
 
-@dataclasses.dataclass(frozen=True)
-class Ports:
-    """Where one server listens, on 127.0.0.1."""
-
-    grpc: int
-    rest: int
-
-
 class Sender:
     """Draws requests and tells what came back: a port's name and a status."""
 
-    def __init__(self, ports: Ports, seed: int) -> None:
+    def __init__(self, ports: servers.Ports, seed: int) -> None:
         self._draw = random.Random(seed)
         self._ports = ports
         self._channel = grpc.insecure_channel(f"127.0.0.1:{ports.grpc}")
@@ -227,59 +216,6 @@ def _message(draw: random.Random) -> bytes:
     return _damaged(draw, text) if draw.random() < 0.4 else text
 
 
-def save_model(folder: pathlib.Path) -> None:
-    """A SavedModel with an input for numbers and one for text, as version 1."""
-    import tensorflow as tf
-
-    class Model(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32)], autograph=False)
-        def half(self, x: Any) -> dict[str, Any]:
-            return {"y": x * 0.5 + 2.0}
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-        def upper(self, text: Any) -> dict[str, Any]:
-            return {"text": tf.strings.upper(text), "raw_bytes": text}
-
-    model = Model()
-    signatures = {"serving_default": model.half, "text": model.upper}
-    tf.saved_model.save(model, str(folder / "1"), signatures=signatures)
-
-
-@contextlib.contextmanager
-def server(folder: pathlib.Path) -> Iterator[tuple["subprocess.Popen[str]", Ports]]:
-    """A server of the model in `folder`, from its own process; it must end well."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        rest = probe.getsockname()[1]
-    monitoring = folder.with_name("monitoring.config")
-    monitoring.write_text("prometheus_config { enable: true }")
-    command = [sys.executable, "-m", "serving.server", "--host=127.0.0.1", "--port=0",
-               f"--rest_api_port={rest}", "--model_name=m", f"--model_base_path={folder}",
-               f"--monitoring_config_file={monitoring}"]  # fmt: skip
-    log = folder.with_name("server.log")
-    with log.open("w") as out, subprocess.Popen(command, stderr=out, text=True) as process:
-        try:
-            deadline = time.monotonic() + 120
-            while not (found := re.search(r"at 127\.0\.0\.1:(\d+) \(gRPC\)", log.read_text())):
-                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-                time.sleep(0.05)
-            yield process, Ports(int(found[1]), rest)
-            assert process.poll() is None, f"the server has crashed: {log.read_text()[-2000:]}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            status = process.wait(60)
-        text = log.read_text()
-        assert status == 0 and "Traceback" not in text, text[-3000:]
-
-
-def memory_mib(process: "subprocess.Popen[str]") -> float:
-    """What the process holds in memory now."""
-    text = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", text)
-    assert found
-    return int(found[1]) / 1024
-
-
 def main() -> None:
     """Sends, counts, prints and records."""
     flags = tyro.cli(Flags, prog="python -m benchmarks.malformed")
@@ -287,8 +223,8 @@ def main() -> None:
     memory, longest = [], 0.0
     with tempfile.TemporaryDirectory() as place:
         folder = pathlib.Path(place) / "m"
-        save_model(folder)
-        with server(folder) as (process, ports):
+        servers.save_model(folder / "1")
+        with servers.server(folder, servers.monitoring(folder)) as (process, ports):
             sender = Sender(ports, flags.seed)
             for number in range(flags.requests):
                 began = time.perf_counter()
@@ -296,7 +232,7 @@ def main() -> None:
                 longest = max(longest, time.perf_counter() - began)
                 answers[port][status] += 1
                 if (number + 1) % max(1, flags.requests // SHARES) == 0:
-                    memory.append(memory_mib(process))
+                    memory.append(servers.memory_mib(process))
                     print(f"{number + 1} requests, {memory[-1]:.0f} MiB")
             sender.close()
     for port, counts in answers.items():

@@ -24,6 +24,10 @@ class Acting:
         discount: Worth of a reward a step later, over that of one now.
         double: Whether the network chooses the action that the target values (van Hasselt, Guez
             and Silver 2016), or the target does both.
+        priority: Exponent alpha of the size of a step's last temporal difference, by which it is
+            drawn again (Schaul et al. 2016; there 0.6); 0 draws all alike.
+        importance: Exponent beta of the weights that make up for that, at first.
+        importance_updates: Updates over which it rises to 1, on a line.
         clip_rewards: Whether rewards are learnt from as -1, 0 or 1.
         eval_episodes: Whole games in an evaluation.
         eval_epsilon: Share of random actions there.
@@ -41,15 +45,20 @@ class Acting:
     target_every: int = 10_000
     discount: float = 0.99
     double: bool = False
+    priority: float = 0.0
+    importance: float = 0.4
+    importance_updates: int = 1_000_000
     clip_rewards: bool = True
     eval_episodes: int = 30
     eval_epsilon: float = 0.05
 
     def __post_init__(self) -> None:
-        counts = "environments act_steps updates start epsilon_steps target_every eval_episodes"
-        for name in (*counts.split(), "capacity"):
+        counts = "environments act_steps updates start epsilon_steps target_every"
+        more = ("eval_episodes", "importance_updates", "capacity")
+        for name in (*counts.split(), *more):
             self._check(getattr(self, name) >= 1, name, "be at least 1")
-        for name in ("epsilon", "final_epsilon", "discount", "eval_epsilon"):
+        shares = "epsilon final_epsilon discount priority importance eval_epsilon"
+        for name in shares.split():
             self._check(0 <= getattr(self, name) <= 1, name, "lie in [0, 1]")
         for name in ("act_steps", "start"):
             divides = getattr(self, name) % self.environments == 0
@@ -64,6 +73,11 @@ class Acting:
     def steps_at(self, update: int) -> int:
         """Agent steps that are taken when update number `update` (from 0) begins."""
         return self.start + update // self.updates * self.act_steps
+
+    def importance_at(self, update: int) -> float:
+        """Exponent of the importance weights in update number `update`, from 0."""
+        done = min(update / self.importance_updates, 1.0)
+        return self.importance + done * (1 - self.importance)
 
     def epsilon_at(self, step: int) -> float:
         """Share of random actions at an agent step."""

@@ -49,8 +49,9 @@ def library() -> types.SimpleNamespace:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             from tf_agents.agents.dqn import dqn_agent
+            from tf_agents.environments import py_environment
             from tf_agents.networks import network
-            from tf_agents.specs import tensor_spec
+            from tf_agents.specs import array_spec, tensor_spec
             from tf_agents.trajectories import policy_step, time_step, trajectory
             from tf_agents.utils import common
     except ImportError as error:
@@ -62,6 +63,8 @@ def library() -> types.SimpleNamespace:
     return types.SimpleNamespace(
         agents={False: dqn_agent.DqnAgent, True: dqn_agent.DdqnAgent},
         network=network,
+        py_environment=py_environment,
+        array_spec=array_spec,
         tensor_spec=tensor_spec,
         policy_step=policy_step,
         time_step=time_step,
@@ -83,6 +86,13 @@ def _network_class() -> Any:
         @property
         def model(self) -> keras.Model:
             return self.made[0]
+
+        def create_variables(self, input_tensor_spec=None, **kwargs):  # type: ignore[no-untyped-def]
+            """What it gives; its variables are the model's, and were made with it.
+
+            tf-agents would ask it of a state by chance, and draws none of bytes with NumPy 2.
+            """
+            return tf.TensorSpec(self.model.output.shape[1:], self.model.output.dtype)
 
         def call(self, observation, step_type=None, network_state=(), training=False):  # type: ignore[no-untyped-def]
             return self.model(observation, training=training), network_state

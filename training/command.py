@@ -6,6 +6,8 @@ Exit status: 0 done, 1 the machine failed, 2 something the user gave cannot be u
 
 import dataclasses
 import difflib
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -83,3 +85,13 @@ def check_names(
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise UserError(f"There is no flag {name}{where(name)}.{hint} --help lists them all.")
+
+
+def program() -> str:
+    """How to run Python the way this process was run, for commands to paste."""
+    if "UV_RUN_RECURSION_DEPTH" in os.environ:
+        return "uv run python"
+    for name in ("python", "python3"):
+        if shutil.which(name) == sys.executable:
+            return name
+    return sys.executable

@@ -95,14 +95,13 @@ def _made(folder: pathlib.Path) -> pathlib.Path:
 
 def said(published: pathlib.Path, question: str) -> str:
     """What the user reads after an export: two commands to paste, the server and one question."""
-    from training.flags import program
-
     model, base = published.parent.name, shlex.quote(str(published.parent.resolve()))
+    python = command.program()
     return (
         f"Exported to {published}. To serve it, and in another terminal to ask it:\n\n"
-        f"{program()} -m serving.server --port=8500 --model_name={model} "
+        f"{python} -m serving.server --port=8500 --model_name={model} "
         f"--model_base_path={base}\n\n"
-        f"{program()} -m serving.client predict {model} --target=localhost:8500 {question}\n"
+        f"{python} -m serving.client predict {model} --target=localhost:8500 {question}\n"
     )
 
 

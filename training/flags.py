@@ -4,8 +4,6 @@ import argparse
 import dataclasses
 import os
 import pathlib
-import shutil
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -290,13 +288,3 @@ def listing() -> str:
         lines.append(f"{name}  {paper.PAPER.title} ({paper.PAPER.year})")
         lines.append(f"    {', '.join(paper.PRESETS)}")
     return "\n".join(lines)
-
-
-def program() -> str:
-    """How to run Python the way this process was run, for commands to paste."""
-    if "UV_RUN_RECURSION_DEPTH" in os.environ:
-        return "uv run python"
-    for name in ("python", "python3"):
-        if shutil.which(name) == sys.executable:
-            return name
-    return sys.executable

@@ -7,13 +7,14 @@ checkpoint (decision 0034).
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
 
 Arrays = Mapping[str, np.ndarray]
+Errors = Callable[[], list[np.ndarray]]  # place and error of the rows of each update since then
 
 
 @runtime_checkable
@@ -24,8 +25,15 @@ class Living(Protocol):
         self, split: str, batch_size: int, *, seed: int, start: int = 0
     ) -> tf.data.Dataset: ...
 
-    def follow(self, model: Any, *, seed: int, batch_size: int) -> None:
-        """Begins with the model whose weights decide what is done; `snapshot` is that of step 0."""
+    def follow(
+        self, model: Any, *, seed: int, batch_size: int, errors: Errors | None = None
+    ) -> None:
+        """Begins with the model whose weights decide what is done; `snapshot` is that of step 0.
+
+        Args:
+            errors: Gives, once, what each update since the last call found of its rows, float64
+                [rows, 2]: the `place` that the batch had for it, and the size of the error there.
+        """
 
     def ready(self, step: int, most: int) -> int:
         """Makes batches from `step` on; for how many steps, at least 1 and at most `most`."""
@@ -56,7 +64,9 @@ class Given:
     def batches(self, split: str, batch_size: int, *, seed: int, start: int = 0) -> tf.data.Dataset:
         return self.data.batches(split, batch_size, seed=seed, start=start)
 
-    def follow(self, model: Any, *, seed: int, batch_size: int) -> None:
+    def follow(
+        self, model: Any, *, seed: int, batch_size: int, errors: Errors | None = None
+    ) -> None:
         return None
 
     def ready(self, step: int, most: int) -> int:
@@ -81,8 +91,9 @@ def of(data: Any) -> Living:
     return data if isinstance(data, Living) else Given(data)
 
 
-def begin(data: Any, model: Any, *, seed: int, batch_size: int) -> Living:
-    """The data as the loop sees them, following the run's model."""
+def begin(data: Any, learner: Any, *, seed: int, batch_size: int) -> Living:
+    """The data as the loop sees them, following the run's learner."""
     living = of(data)
-    living.follow(model, seed=seed, batch_size=batch_size)
+    errors = getattr(learner, "errors", None)  # of a learner that tells them
+    living.follow(learner.model, seed=seed, batch_size=batch_size, errors=errors)
     return living

@@ -109,7 +109,7 @@ def train(
             was begun are lost.
     """
     recipe, folder = run.recipe, run.run_dir / "checkpoints"
-    feed = living.begin(data, learner.model, seed=run.seed, batch_size=recipe.batch_size)
+    feed = living.begin(data, learner, seed=run.seed, batch_size=recipe.batch_size)
     progress = resume(folder, learner, feed, journal)
     saver = checkpoints.Saver(folder, keep=recipe.keep)
     guard = guards.Guard(run, learner.state, saver)

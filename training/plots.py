@@ -1,4 +1,4 @@
-"""A run's curves as a picture: losses, learning rate, speed, and the share of the peak."""
+"""A run's curves as a picture: losses, learning rate, speed, share of the peak, returns."""
 
 import io
 import pathlib
@@ -39,21 +39,38 @@ def curves(entries: Entries, *, unit: str, title: str) -> Figure:
         f"{unit}_per_second": f"{unit} per second",
         "mfu": "MFU, % of the measured peak",
     }
+    played = {"return": "return of whole games", "q": "worth of the best action"}
     known = [name for name in panels if points(entries, "train", name)[0]]
+    seen = [name for name in played if points(entries, "eval", name)[0]]
+    rows = [names for names in (known, seen) if names]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 5.5 if known else 3.5), layout="constrained")
-        heights = (3, 2) if known else (3,)
-        grid = figure.add_gridspec(len(heights), max(len(known), 1), height_ratios=heights)
-        _losses(figure.add_subplot(grid[0, :]), entries)
-        for column, name in enumerate(known):
-            axes = figure.add_subplot(grid[1, column])
-            steps, values = points(entries, "train", name)
-            shown = [v * 100 if name == "mfu" else v for v in values]
-            axes.plot(steps, shown, color=TRAIN, marker=_marker(steps))
-            axes.set_title(panels[name])
-            _tidy(axes, from_zero=True)
+        figure = Figure(figsize=(9.0, 3.5 + 2.0 * len(rows)), layout="constrained")
+        grid = figure.add_gridspec(1 + len(rows), 1, height_ratios=[3] + [2] * len(rows))
+        _losses(figure.add_subplot(grid[0]), entries)
+        for row, names in enumerate(rows):
+            cells = grid[1 + row].subgridspec(1, len(names))
+            for column, name in enumerate(names):
+                axes = figure.add_subplot(cells[column])
+                if names is seen:
+                    _evaluated(axes, entries, name)
+                else:
+                    steps, values = points(entries, "train", name)
+                    shown = [v * 100 if name == "mfu" else v for v in values]
+                    axes.plot(steps, shown, color=TRAIN, marker=_marker(steps))
+                axes.set_title({**panels, **played}[name])
+                _tidy(axes, from_zero=names is known)
         figure.suptitle(title)
     return figure
+
+
+def _evaluated(axes: Axes, entries: Entries, name: str) -> None:
+    """A number of the evaluations, beside that of training where there is one."""
+    steps, values = points(entries, "train", f"train_{name}")
+    if values:
+        axes.plot(steps, values, color=TRAIN, marker=_marker(steps), label="training")
+    steps, values = points(entries, "eval", name)
+    axes.plot(steps, values, color=EVAL, marker="o", markersize=3, label="held out")
+    axes.legend(frameon=False)
 
 
 def points(entries: Entries, split: str, name: str) -> tuple[list[int], list[float]]:

@@ -76,7 +76,7 @@ def page(told: Any, picture: str) -> str:
         "<h2>Commands</h2>",
         *(f"<p>{_text(what)}</p><pre>{_text(line)}</pre>" for what, line in commands(told)),
         "<h2>Samples</h2>",
-        *(list(_samples(told.folder / "samples")) or ["<p>None.</p>"]),
+        *(list(_shown(told.folder)) or ["<p>None.</p>"]),
         "<h2>The run</h2>",
         _table(_flat({k: v for k, v in told.run.items() if k != "arguments"})),
     ]
@@ -91,9 +91,9 @@ def page(told: Any, picture: str) -> str:
 
 def commands(told: Any) -> Iterator[tuple[str, str]]:
     """What one may want to do next, and the command that does it."""
-    from training import flags
+    from training import command
 
-    python, run = flags.program(), told.run
+    python, run = command.program(), told.run
     given = shlex.join(run.get("arguments", []))
     base = shlex.quote(str(pathlib.Path(run["export_dir"]) / run["model"]))
     export_dir = shlex.quote(str(run["export_dir"]))
@@ -115,6 +115,20 @@ def commands(told: Any) -> Iterator[tuple[str, str]]:
     yield "Write this page anew:", f"{python} -m training.report {folder}"
 
 
+def _shown(folder: pathlib.Path) -> Iterator[str]:
+    """Animated pictures in a run's folder, then its samples."""
+    for file in sorted(folder.glob("*.gif")):
+        caption = f"<figcaption>{_text(file.stem)}</figcaption>"
+        yield f"<figure>{caption}{_picture(file)}</figure>"
+    yield from _samples(folder / "samples")
+
+
+def _picture(file: pathlib.Path) -> str:
+    data = base64.b64encode(file.read_bytes()).decode()
+    name = _text(file.stem.partition("-")[2] or file.stem)
+    return f'<img alt="{name}" src="data:image/{file.suffix[1:]};base64,{data}">'
+
+
 def _samples(folder: pathlib.Path) -> Iterator[str]:
     from training.journals import samples
 
@@ -124,8 +138,7 @@ def _samples(folder: pathlib.Path) -> Iterator[str]:
         step, file = found[len(found) - 1 - round(i * every)]
         name = file.stem.partition("-")[2]
         if file.suffix == ".png":
-            data = base64.b64encode(file.read_bytes()).decode()
-            shown = f'<img alt="{_text(name)}" src="data:image/png;base64,{data}">'
+            shown = _picture(file)
         else:
             shown = f"<pre>{_text(file.read_text(encoding='utf-8'))}</pre>"
         caption = f"<figcaption>{_text(name)} at step {step:,}</figcaption>"

@@ -141,7 +141,7 @@ def go(
     """Trains, exports, and says what to do next; all workers end together."""
     import tensorflow as tf
 
-    from training import guards, loop, record, report, strategy
+    from training import guards, loop, recipes, record, report, strategy
 
     began = time.perf_counter()
     try:
@@ -154,6 +154,8 @@ def go(
         def ended() -> int:
             mfu = record.read(run.run_dir).typical("mfu")
             console.print(said + (f" MFU {mfu:.1%}." if mfu else ""), highlight=False)
+            if left := recipes.leave(run.model, run.run_dir):
+                console.print(left, highlight=False, markup=False)
             if publish:
                 return exported(run, prepared, console)
             console.print(f"Report: {report.write(run.run_dir)}", highlight=False, markup=False)

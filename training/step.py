@@ -18,6 +18,7 @@ Part = tuple[list[tf.Tensor], Logs]  # gradients and logs of some rows
 Objective = Callable[..., tuple[tf.Tensor, Logs]]
 Moves = tuple[keras.optimizers.Optimizer, Sequence[keras.Variable]]  # what moves what
 WEIGHT = "weight"  # how many tokens or examples a shard's means are over
+ROWS = "rows"  # in the logs of an objective that has one: no mean but a number of each row, [B]
 
 
 def descend(
@@ -55,7 +56,8 @@ def descend(
         loss_scale: What the loss is multiplied with before its gradient is taken.
 
     Returns:
-        The logs of this part, with the loss, and "loss_scale" where there is one.
+        The logs of this part, with the loss, and "loss_scale" where there is one. A learner takes
+        `ROWS` out of them.
     """
     alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
     # XLA cannot compile the exchange of statistics between replicas.
@@ -188,7 +190,10 @@ def _weighted_sum(parts: Sequence[Part]) -> Part:
     mean = {
         name: tf.add_n([logs[name] * s for (_, logs), s in zip(parts, shares, strict=True)])
         for name in parts[0][1]
+        if name != ROWS
     }
+    if ROWS in parts[0][1]:
+        mean[ROWS] = tf.concat([logs[ROWS] for _, logs in parts], axis=0)
     return gradients, {**mean, WEIGHT: total}
 
 

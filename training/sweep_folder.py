@@ -173,7 +173,7 @@ class Place:
     ) -> None:
         """Prints the table, draws the picture, and says how to publish the best."""
         from training import curves
-        from training.flags import program
+        from training.command import program
 
         rows = self.rows(planned, failures)
         flags = list(rows[0]["values"])

@@ -21,13 +21,16 @@ Reading order, each file using only the ones before it:
     services        gRPC: decode, call the engine, encode
     json_*          JSON bodies <-> arrays and tf.Examples
     rest            REST: decode, call the engine, encode
+    connections     HTTP connections, closed when nothing comes of them
     web             HTTP around it, in a thread of its own
     transport       ports, sockets and TLS
     flags           the command line
+    addresses       whether one can listen somewhere
     metrics         counts and times, as Prometheus reads them
     request_log     a share of the requests, kept as warmup records
     observation     what is noted of each request, by `observed` of those over gRPC
     watch           from flags to all that
+    loading         from flags to how a version is loaded
     operations      from flags to the REST port
     command         puts the parts together and runs until told to stop
 """

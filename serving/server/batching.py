@@ -38,6 +38,7 @@ class Parameters:
             with zeros; else each shape has a queue of its own.
         enable_large_batch_splitting: Whether a request may be cut over several batches.
         max_execution_batch_size: Rows of a batch where requests are cut; 0 is `max_batch_size`.
+        thread_pool_name: By which the waits are counted.
     """
 
     max_batch_size: int = 1000
@@ -48,6 +49,7 @@ class Parameters:
     pad_variable_length_inputs: bool = False
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int = 0
+    thread_pool_name: str = "batch_threads"
 
     def __post_init__(self) -> None:
         for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
@@ -75,13 +77,29 @@ class Parameters:
         return cut or self.max_batch_size
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Requests that are about to share a run.
+
+    Attributes:
+        waited: Seconds of each.
+        rows: Of each, or of the part of it that is in this batch.
+        size: Rows that are run, those that only fill it up included.
+    """
+
+    waited: Sequence[float]
+    rows: Sequence[int]
+    size: int
+
+
 @dataclass
 class _Request:
     """What one caller waits for; the parts of it that are answered already."""
 
     inputs: Rows
     rows: int
-    ends: float | None  # on the monotonic clock
+    ends: float | None  # on the monotonic clock, as is `came`
+    came: float = field(default_factory=time.monotonic)
     answer: "Future[list[Array]]" = field(default_factory=Future)
     parts: list[list[Array] | None] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -154,9 +172,13 @@ class Scheduler:
     """Threads that run the batches of all queues; safe to call from many threads.
 
     A queue is there as long as something waits in it, so that any number of kinds may come.
+    `on_batch` is told the threads' name and the batch before each run.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(
+        self, threads: int, *, on_batch: Callable[[str, Batch], None] | None = None
+    ) -> None:
+        self._on_batch = on_batch
         self._queues: dict[Hashable, _Queue] = {}
         self._changed = threading.Condition()
         self._stopped = False
@@ -226,7 +248,7 @@ class Scheduler:
                     found = self._next()
                 if self._queues:
                     self._changed.notify()  # another thread minds what is left
-            _answer(*found)
+            _answer(*found, self._on_batch)
 
     def _next(self) -> tuple[_Queue, _Batch] | None:
         """The batch that is due for longest, taken from its queue; None where none is due."""
@@ -320,26 +342,32 @@ def _joined(arrays: Sequence[Array], *, size: int = 0) -> Array:
     return np.concatenate(filled) if len(filled) > 1 else filled[0]
 
 
-def _answer(queue: _Queue, batch: _Batch) -> None:
+def _answer(queue: _Queue, batch: _Batch, on_batch: Callable[[str, Batch], None] | None) -> None:
     """Run a batch and hand out what came, or what went wrong."""
     parts = [part for part in batch.parts if not part.request.refused()]
     if not parts:
         return
     try:
-        for part, answer in zip(parts, _run(queue, parts), strict=True):
+        for part, answer in zip(parts, _run(queue, parts, on_batch), strict=True):
             part.request.take(part.number, answer)
     except Exception as error:
         if len(parts) == 1:
             parts[0].request.refuse(error)
             return
         for part in parts:  # one of them is to blame
-            _answer(queue, _Batch(due=batch.due, parts=[part]))
+            _answer(queue, _Batch(due=batch.due, parts=[part]), on_batch)
 
 
-def _run(queue: _Queue, parts: Sequence[_Part]) -> list[list[Array]]:
+def _run(
+    queue: _Queue, parts: Sequence[_Part], on_batch: Callable[[str, Batch], None] | None
+) -> list[list[Array]]:
     """The outputs of each part, from one run of all."""
     rows = sum(part.rows for part in parts)
     size = min((s for s in queue.parameters.allowed_batch_sizes if s >= rows), default=rows)
+    if on_batch:
+        waited = [time.monotonic() - part.request.came for part in parts]
+        about = Batch(waited=waited, rows=[part.rows for part in parts], size=size)
+        on_batch(queue.parameters.thread_pool_name, about)
     given = [part.inputs() for part in parts]
     inputs = {name: _joined([part[name] for part in given], size=size) for name in given[0]}
     left = [part.request.seconds_left() for part in parts]

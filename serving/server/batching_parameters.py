@@ -39,7 +39,6 @@ def read(file: Path | None) -> Parameters:
     values = {
         field.name: value.value if field.message_type else value
         for field, value in message.ListFields()
-        if field.name != "thread_pool_name"
     }
     if "allowed_batch_sizes" in values:
         values["allowed_batch_sizes"] = tuple(values["allowed_batch_sizes"])

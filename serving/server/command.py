@@ -1,25 +1,23 @@
 """`python -m serving.server`: from flags to a running server, and back down on a signal."""
 
 import contextlib
+import functools
 import logging
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.server import addresses
 from serving.server.flags import USAGE_STATUS, ServerConfig, parse
 from serving.server.log_lines import JsonLines, PlainLines
 
 if TYPE_CHECKING:
     import grpc
-    from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
-    from serving.server.batching import Batching
     from serving.server.engine import Engine
     from serving.server.model_config import ModelConfig
     from serving.server.models import Models
@@ -61,9 +59,10 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
     _check_addresses(config)
     log.info("starting from %s", config.model_config_file or config.model_base_path)
     with _starting():
-        models, configs = _make_models(config)
-        credentials = _credentials(config)
+        _import_tensorflow()
         watch = _make_watch(config)
+        models, configs = _make_models(config, watch)
+        credentials = _credentials(config)
         _stop_on_signals(stop, models.changed)
         models.start(configs)
     while not (stop.is_set() or models.can_serve() or models.is_hopeless()):
@@ -104,20 +103,19 @@ def _starting() -> Iterator[None]:
 
 def _check_addresses(config: ServerConfig) -> None:
     """Find out about a taken port before minutes are spent on loading a model."""
-    for port in {config.port, config.rest_api_port} - {0}:
+    checks: dict[str, Callable[[], None]] = {
+        f"{config.host}:{port}": functools.partial(addresses.check_port, config.host, port)
+        for port in (config.port, config.rest_api_port)
+        if port
+    }
+    if path := config.grpc_socket_path:
+        checks[f"unix:{path}"] = lambda: addresses.check_socket(path)
+    for place, check in checks.items():
         try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                config.host, port, type=socket.SOCK_STREAM
-            )[0]
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-                probe.listen()
+            check()
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StartError(
-                f"UNAVAILABLE: cannot listen on {config.host}:{port}: {reason}"
-            ) from error
+            raise StartError(f"UNAVAILABLE: cannot listen on {place}: {reason}") from error
 
 
 @contextlib.contextmanager
@@ -152,19 +150,25 @@ def _without_keras() -> Iterator[None]:
             del sys.modules["keras"]
 
 
-def _make_models(
-    config: ServerConfig,
-) -> "tuple[Models[LoadedModel], list[ModelConfig]]":
-    # Importing TensorFlow takes seconds; flags, --help and a taken port are answered before.
+def _import_tensorflow() -> None:
+    """Seconds that flags, --help and a taken port need not wait for."""
     with _quietly(), _without_keras():
-        from serving.server import completeness, saved_model
-        from serving.server.attempts import Policy
-        from serving.server.models import Models
+        from serving.server import saved_model
 
         saved_model.find_devices()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its import sets its own level
+
+
+def _make_models(
+    config: ServerConfig, watch: "Watch"
+) -> "tuple[Models[LoadedModel], list[ModelConfig]]":
+    from serving.server import completeness
+    from serving.server.attempts import Policy
+    from serving.server.loading import make_loader
+    from serving.server.models import Models
+
     models = Models(
-        _make_loader(config),
+        make_loader(config, watch.metrics),
         policy=Policy(
             poll_seconds=config.file_system_poll_wait_seconds,
             retries=config.max_num_load_retries,
@@ -185,68 +189,6 @@ def _model_configs(config: ServerConfig) -> "list[ModelConfig]":
     assert config.model_base_path is not None  # one of the two is there, see flags
     base_path = config.model_base_path.absolute()
     return [model_config.ModelConfig(name=config.model_name, base_path=base_path)]
-
-
-def _make_loader(config: ServerConfig) -> "Callable[[str, Path], LoadedModel]":
-    from serving.server import saved_model, warmup
-
-    session, batching_of = session_config(config), _batching(config)
-
-    def load(name: str, path: Path) -> "LoadedModel":
-        model = saved_model.load(
-            path,
-            tags=config.saved_model_tags,
-            session_config=session,
-            batching=batching_of(path),
-        )
-        if config.enable_model_warmup:
-            iterations = max(1, config.num_request_iterations_for_warmup)
-            try:
-                count = warmup.replay(model, path, iterations=iterations)
-            except BaseException:
-                model.close()
-                raise
-            if count:
-                log.info("%s: %d warmup requests replayed", name, count)
-        return model
-
-    return load
-
-
-def _batching(config: ServerConfig) -> "Callable[[Path], Batching | None]":
-    """How the requests of the version in a folder are put together, where they are."""
-    from serving.server import batching_parameters
-    from serving.server.batching import Batching, Scheduler
-
-    if not config.enable_batching:
-        return lambda path: None
-    common = batching_parameters.read(config.batching_parameters_file)
-    scheduler = Scheduler(common.num_batch_threads)
-
-    def of_version(path: Path) -> Batching:
-        own = path / batching_parameters.OF_VERSION
-        has_own = config.enable_per_model_batching_parameters and own.is_file()
-        parameters = batching_parameters.read(own) if has_own else common
-        return Batching(scheduler=scheduler, parameters=parameters)
-
-    return of_version
-
-
-def session_config(config: ServerConfig) -> "ConfigProto":
-    """The session's options: those of the file, and the threads that flags ask for."""
-    from tensorflow.core.protobuf.config_pb2 import ConfigProto
-
-    from serving.server.model_config import read_text_message
-
-    session = ConfigProto()
-    if config.tensorflow_session_config_file is not None:
-        read_text_message(config.tensorflow_session_config_file, session)
-    both = config.tensorflow_session_parallelism
-    if intra := config.tensorflow_intra_op_parallelism or both:
-        session.intra_op_parallelism_threads = intra
-    if inter := config.tensorflow_inter_op_parallelism or both:
-        session.inter_op_parallelism_threads = inter
-    return session
 
 
 def _credentials(config: ServerConfig) -> "grpc.ServerCredentials | None":
@@ -295,7 +237,7 @@ def _open(
         max_request_bytes=config.max_request_bytes,
         observer=None if watch.observer.is_idle else watch.observer,
     )
-    addresses = transport.listen(
+    listening = transport.listen(
         server,
         host=config.host,
         port=config.port,
@@ -304,7 +246,7 @@ def _open(
     )
     web = _open_web(engine, config, watch)
     server.start()
-    log.info("serving %s at %s (gRPC)", _shown(models), " and ".join(addresses))
+    log.info("serving %s at %s (gRPC)", _shown(models), " and ".join(listening))
     if web:
         web.start()
         log.info("answering REST at http://%s:%d", config.host, web.port)

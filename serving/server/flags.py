@@ -234,7 +234,7 @@ def _rest_flags() -> list[_Flag]:
         ("rest_api_num_threads", _integer(1), threads, "N",
          "REST requests that may run at the same time"),
         ("rest_api_timeout_in_ms", _integer(1), 30_000, "N",
-         "what a REST request may take, waiting included"),
+         "what a REST request may take, its arrival and waiting included"),
         ("rest_api_enable_cors_support", _boolean, False, "BOOL", "let pages from elsewhere ask"),
     ]  # fmt: skip
 

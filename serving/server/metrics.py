@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from serving.server.batching import Batch
 from serving.server.declared import declare
 from serving.server.errors import Code, invalid_argument
 from serving.server.model_config import read_text_message
@@ -20,6 +21,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_SERIES = 1000  # of one name; callers choose labels, and must not fill the memory
 OTHER = "other"
 LATENCY_LIMITS = tuple(10 * 1.8**power for power in range(33))  # to about 20 minutes
+QUEUING_LIMITS = tuple(100 * 1.2**power for power in range(52))  # to about one second
 EXAMPLE_LIMITS = tuple(2.0**power for power in range(15))
 
 Labels = tuple[str, ...]
@@ -71,6 +73,11 @@ class Counter(_Metric):
         """Count `number` more."""
         with self._lock:
             self._cell(labels)[0] += number
+
+    def total(self) -> int:
+        """Over all labels."""
+        with self._lock:
+            return int(sum(cell[0] for cell in self._cells.values()))
 
     def _new(self) -> list[float]:
         return [0]
@@ -131,6 +138,17 @@ class Metrics:
         self._examples = Histogram("request_example_counts", ["model"], EXAMPLE_LIMITS)
         self._example_total = Counter("request_example_count_total", ["model"])
         self._dropped = Counter("request_log_dropped_total", ["model_name"])
+        self._warmups = Histogram("model_warmup_latency", ["model_path", "status"], LATENCY_LIMITS)
+        of_batches = "batching_session:"
+        self._queuing = Histogram(
+            of_batches + "queuing_latency", ["thread_pool_name"], QUEUING_LIMITS
+        )
+        self._batch_runs = Counter(of_batches + "wrapped_run_count", [])
+        self._given = Histogram(of_batches + "input_batch_size", [], EXAMPLE_LIMITS)
+        self._processed = Histogram(of_batches + "processed_batch_size", [], EXAMPLE_LIMITS)
+        self._padding = Histogram(
+            of_batches + "padding_size", ["execution_batch_size"], EXAMPLE_LIMITS
+        )
 
     def request(self, model: str, signature: str, code: Code) -> None:
         """One request has been answered, well or not."""
@@ -154,6 +172,30 @@ class Metrics:
     def dropped(self, model: str) -> None:
         """A request that should have been logged was not, for the disk is too slow."""
         self._dropped.add((model,))
+
+    def warmup(self, path: str, code: Code, seconds: float) -> None:
+        """The recorded requests of the version in a folder have been replayed, well or not."""
+        self._warmups.add((path, code.name), seconds * 1e6)
+
+    def batch(self, pool: str, batch: Batch) -> None:
+        """Requests have shared a run, on the threads of this name."""
+        for seconds, rows in zip(batch.waited, batch.rows, strict=True):
+            self._queuing.add((pool,), seconds * 1e6)
+            self._given.add((), rows)
+        self._batch_runs.add(())
+        self._processed.add((), batch.size)
+        self._padding.add((str(batch.size),), batch.size - sum(batch.rows))
+
+    def total(self, name: str) -> int:
+        """A counter by TF Serving's name for it, with slashes, over all its labels.
+
+        0 for names that nothing is counted under, and for those of times and sizes, as there.
+        """
+        wanted = name.removeprefix("/").replace("/", ":")
+        for metric in vars(self).values():
+            if metric.name == f":{wanted}" and isinstance(metric, Counter):
+                return metric.total()
+        return 0
 
     def page(self) -> bytes:
         """The page that Prometheus reads."""

@@ -34,6 +34,7 @@ def open_web(engine: Engine, config: ServerConfig, watch: Watch) -> WebServer:
         threads=config.rest_api_num_threads,
         max_waiting=config.max_waiting_requests,
         max_request_bytes=config.max_request_bytes,
+        read_seconds=config.rest_api_timeout_in_ms / 1000,
         cors=config.rest_api_enable_cors_support,
         pages=pages,
     )

@@ -232,7 +232,8 @@ class Repository(Generic[Model]):
         target = self._target
         base_path = target.base_path
         if not base_path.is_dir():
-            self._tell_once(f"{self.name}: waiting for versions, {base_path} does not exist")
+            why = "is no folder" if base_path.exists() else "does not exist"
+            self._tell_once(f"{self.name}: waiting for versions, {base_path} {why}")
             return self._conclude(target, settled=bool(self._served))
         folders = find_versions(base_path)
         wanted = target.versions.candidates(folders)
@@ -249,7 +250,10 @@ class Repository(Generic[Model]):
             kept = [v for v, served in self._served.items() if served.path.parent != base_path]
             self._retire_all_but(kept)
         if not wanted:
-            self._tell_once(f"{self.name}: waiting, {base_path} has no version to serve yet")
+            self._tell_once(
+                f"{self.name}: waiting, {base_path} has no version to serve yet; "
+                "a version is a folder with a whole number for a name"
+            )
         gave_up = bool(wanted) and not self._pending()
         return self._conclude(target, settled=bool(self._served) or gave_up)
 

@@ -63,11 +63,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back."""
+    """What goes back; `closes` ends the connection, whatever the caller still sends."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
+    closes: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import grpc
@@ -26,6 +27,7 @@ from serving.server import methods, model_config, tensors
 from serving.server.classification import examples_in, tasks_in
 from serving.server.engine import Classification, Engine, ModelChoice, Regression
 from serving.server.errors import Code, ServingError, invalid_argument
+from serving.server.metrics import Metrics
 from serving.server.observation import Observer
 from serving.server.observed import observe
 from serving.server.prediction import ProtoInputs
@@ -70,17 +72,16 @@ def make_server(
         **dict(channel_arguments),
     }
     server = grpc.server(
-        ThreadPoolExecutor(threads, thread_name_prefix="request"),
+        # A call takes a thread when it begins, and one of its turns once its message is there.
+        ThreadPoolExecutor(threads + max_waiting, thread_name_prefix="request"),
         maximum_concurrent_rpcs=threads + max_waiting,
         options=list(options.items()),
     )
     prediction_service = PredictionService(engine, as_content=as_content)
     if observer is not None:
         observe(prediction_service, observer)
-    services = {"PredictionService": prediction_service, "ModelService": ModelService(engine)}
-    for module in MODULES:
-        for name, descriptor in module.DESCRIPTOR.services_by_name.items():
-            methods.register(server, descriptor, services[name])
+    model_service = ModelService(engine, observer.metrics if observer else None)
+    _register(server, prediction_service, model_service, threads)
     names = list(SERVICES)
     if has_health:
         health_service = health.HealthServicer()
@@ -90,6 +91,21 @@ def make_server(
         names.append(health.SERVICE_NAME)
     reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
     return server
+
+
+def _register(
+    server: grpc.Server, prediction_service: Any, model_service: Any, threads: int
+) -> None:
+    """Who asks for a state, or waits for a reload, takes no turn from those who ask a model."""
+    arrivals, turns = methods.Arrivals(), methods.Turns(threads)
+    services: dict[str, tuple[Any, AbstractContextManager[None]]] = {
+        "PredictionService": (prediction_service, turns),
+        "ModelService": (model_service, nullcontext()),
+    }
+    for module in MODULES:
+        for name, descriptor in module.DESCRIPTOR.services_by_name.items():
+            service, turn = services[name]
+            methods.register(server, descriptor, service, arrivals=arrivals, turns=turn)
 
 
 def _answer(context: grpc.ServicerContext, method: Callable[[], Reply]) -> Reply:
@@ -259,10 +275,14 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
-    """tensorflow.serving.ModelService; the method names are the protocol's."""
+    """tensorflow.serving.ModelService; the method names are the protocol's.
 
-    def __init__(self, engine: Engine) -> None:
+    `metrics` has the counters whose increase a reload may ask for; without it they stand still.
+    """
+
+    def __init__(self, engine: Engine, metrics: Metrics | None = None) -> None:
         self._engine = engine
+        self._metrics = metrics
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
         return _answer(context, lambda: self._status(request))
@@ -280,12 +300,21 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore
         return _answer(context, lambda: self._reload(request, context))
 
     def _reload(self, request: Any, context: grpc.ServicerContext) -> Any:
-        if request.config.WhichOneof("config") is None:
-            raise invalid_argument("a ReloadConfigRequest must hold a model_config_list")
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid_argument(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
+        before = {name: self._total(name) for name in request.metric_names}
         self._engine.reload(
             model_config.from_message(request.config),
             is_cancelled=lambda: not context.is_active(),
         )
         reply = model_management_pb2.ReloadConfigResponse()
         reply.status.SetInParent()  # OK; a refusal is the status of the call itself
+        for name, total in before.items():
+            reply.metric.add(name=name, int64_value_increase=self._total(name) - total)
         return reply
+
+    def _total(self, name: str) -> int:
+        return self._metrics.total(name) if self._metrics else 0

@@ -25,6 +25,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from serving.server import json_output
+from serving.server.connections import impatient
 from serving.server.errors import Code, ServingError, invalid_argument
 from serving.server.rest import Reply, Request, RestService, refusal
 
@@ -36,11 +37,16 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True, kw_only=True)
 class WebConfig:
-    """How HTTP is spoken; `pages` are further paths, each with what gives its reply."""
+    """How HTTP is spoken; `pages` are further paths, each with what gives its reply.
+
+    `read_seconds` is how long a request's head may take to arrive, and its body after that, and
+    how long a caller may read nothing of a reply.
+    """
 
     threads: int
     max_waiting: int
     max_request_bytes: int
+    read_seconds: float = 30.0
     cors: bool = False
     pages: dict[str, Callable[[], Reply]] = field(default_factory=dict)
 
@@ -58,7 +64,7 @@ class WebServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._application(),
-                http="httptools",
+                http=impatient(config.read_seconds),
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,
@@ -103,30 +109,37 @@ class WebServer:
         path = request.scope["raw_path"].decode("latin-1")
         if not path.lower().startswith("/v1/"):
             return starlette.responses.PlainTextResponse("Not Found", 404)
-        if self._inside >= self._config.threads + self._config.max_waiting:
+        if self._is_full():
             return _response(_overloaded())
-        self._inside += 1
-        try:
-            return _response(await self._answer(request, path))
-        finally:
-            self._inside -= 1
-
-    async def _answer(self, request: starlette.requests.Request, path: str) -> Reply:
         arrived = time.monotonic()
         try:
-            body = await self._read(request)
+            async with asyncio.timeout(self._config.read_seconds):
+                body = await self._read(request)
         except ServingError as error:
-            return refusal(error)
+            return _response(refusal(error))
+        except TimeoutError:
+            limit = self._config.read_seconds
+            return _response(_unread(408, f"The request did not arrive within {limit:g} seconds."))
         if body is None:
             limit = self._config.max_request_bytes
-            return Reply(413, json_output.error(f"The request is larger than {limit} bytes."))
+            return _response(_unread(413, f"The request is larger than {limit} bytes."))
+        # Only now does it take a place that others may want: a slow caller has none.
+        if self._is_full():
+            return _response(_overloaded())
         unzip = request.headers.get("content-encoding", "").lower() == "gzip"
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pool,
-            self._work,
-            Request(method=request.method, path=path, body=body, arrived=arrived),
-            unzip,
-        )
+        inside = Request(method=request.method, path=path, body=body, arrived=arrived)
+        return _response(await self._answer(inside, unzip))
+
+    def _is_full(self) -> bool:
+        return self._inside >= self._config.threads + self._config.max_waiting
+
+    async def _answer(self, request: Request, zipped: bool) -> Reply:
+        loop = asyncio.get_running_loop()
+        self._inside += 1
+        try:
+            return await loop.run_in_executor(self._pool, self._work, request, zipped)
+        finally:
+            self._inside -= 1
 
     async def _read(self, request: starlette.requests.Request) -> bytes | None:
         """The body, None if it is larger than allowed."""
@@ -175,6 +188,11 @@ def unzip(text: bytes) -> bytes:
     return content
 
 
+def _unread(status: int, text: str) -> Reply:
+    """A refusal of a request whose rest is not waited for: the connection ends with it."""
+    return Reply(status, json_output.error(text), closes=True)
+
+
 def _overloaded() -> Reply:
     return refusal(
         ServingError(Code.RESOURCE_EXHAUSTED, "Too many requests are waiting; try again later.")
@@ -188,9 +206,10 @@ async def _page(
 
 
 def _response(reply: Reply) -> starlette.responses.Response:
-    return starlette.responses.Response(
-        reply.body, reply.status, headers={"content-type": reply.content_type}
-    )
+    headers = {"content-type": reply.content_type}
+    if reply.closes:
+        headers["connection"] = "close"
+    return starlette.responses.Response(reply.body, reply.status, headers=headers)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -41,6 +41,7 @@ def test_a_file_is_read(tmp_path):
         pad_variable_length_inputs=True,
         enable_large_batch_splitting=True,
         max_execution_batch_size=16,
+        thread_pool_name="mine",
     )
     file.write_text("batch_timeout_micros { value: 0 }")
     assert batching_parameters.read(file) == batching_parameters.read(None)

@@ -16,11 +16,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.client import Client, InvalidArgument, Unavailable
-from serving.server import command
+from serving.server import addresses, loading
 from serving.server.command import _open_web, main
 from serving.server.flags import parse
+from serving.server.versions import fingerprint
 
 FAST = ("--load_retry_interval_micros=100000", "--max_num_load_retries=0")
+
+
+def count(channel, number):
+    """A call that takes as long as it takes to count so far."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "zoo"
+    request.model_spec.signature_name = "count"
+    request.inputs["n"].CopyFrom(tf.make_tensor_proto(number))
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    return stub.Predict.future(request, timeout=60)
 
 
 def test_a_server_from_an_empty_place_to_the_last_request(
@@ -73,12 +84,7 @@ def test_a_server_from_an_empty_place_to_the_last_request(
 
         # a request that is running when the signal comes is answered
         with grpc.insecure_channel(target) as channel:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = "zoo"
-            request.model_spec.signature_name = "count"
-            request.inputs["n"].CopyFrom(tf.make_tensor_proto(300_000))
-            slow = stub.Predict.future(request, timeout=60)
+            slow = count(channel, 300_000)
             with Client(channel=channel) as second:
                 second.status("zoo")  # same connection: the slow request has arrived by now
             assert server.stop(signal.SIGTERM) == 0
@@ -179,7 +185,15 @@ def test_callers_share_runs_where_the_server_is_told_so(start_server, tmp_path, 
         assert [a.result()["y"].tolist() for a in asked] == [[[2 + i / 2]] for i in range(6)]
         with pytest.raises(InvalidArgument, match="Task size 4 is larger than .* batch size 3"):
             client.predict("zoo", {"x": [[1.0]] * 4})
-    server.close()
+    # killed in mid-request: the caller is told that nobody answers, and the disk is as it was
+    before = fingerprint(tmp_path)
+    with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+        endless = count(channel, 2**31 - 1)
+        with Client(channel=channel) as client:
+            client.status("zoo")  # same connection: the endless request has arrived by now
+        server.stop(signal.SIGKILL)
+        assert endless.code() == grpc.StatusCode.UNAVAILABLE
+    assert fingerprint(tmp_path) == before
     server = start_server(*flags, *batching, "--enable_per_model_batching_parameters")
     server.wait_for("^serving zoo version 1")
     with Client(f"unix:{socket_path}") as client:
@@ -250,7 +264,7 @@ def test_flags_override_the_sessions_file(flags, intra, inter, tmp_path):
     file = tmp_path / "session"
     file.write_text("intra_op_parallelism_threads: 3 use_per_session_threads: true")
     flags = [*flags, "--model_base_path=m", f"--tensorflow_session_config_file={file}"]
-    session = command.session_config(parse(flags)[0])
+    session = loading.session_config(parse(flags)[0])
     assert session.intra_op_parallelism_threads == intra
     assert session.inter_op_parallelism_threads == inter
     assert session.use_per_session_threads
@@ -270,6 +284,31 @@ def test_a_taken_rest_port_is_found_out_as_well(tmp_path, capsys):
         flags = ["--host=127.0.0.1", "--port=0", f"--rest_api_port={port}"]
         assert main([*flags, f"--model_base_path={tmp_path}"]) == 255
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().out
+
+
+def test_a_socket_that_cannot_be_had_is_a_sentence(tmp_path, capsys):
+    taken, notes, long = tmp_path / "taken", tmp_path / "notes", tmp_path / ("s" * 107)
+    notes.write_text("mine")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(taken))
+        listener.listen()
+        for path, why in [
+            (taken, "Address already in use"),
+            (notes, "there is a file of that name"),
+            (long, "the path of a unix socket has at most 107 bytes"),
+            (tmp_path / "no" / "s", "its folder is not there"),
+        ]:
+            flags = ["--port=0", f"--grpc_socket_path={path}", f"--model_base_path={tmp_path}"]
+            assert main(flags) == 255
+            assert f"UNAVAILABLE: cannot listen on unix:{path}: {why}\n" in capsys.readouterr().out
+    assert notes.read_text() == "mine"
+
+
+def test_a_socket_that_was_left_behind_is_no_obstacle(tmp_path):
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(tmp_path / "s"))
+    addresses.check_socket(str(tmp_path / "s"))
+    addresses.check_socket(str(tmp_path / "new"))
 
 
 def test_a_log_without_a_folder_ends_the_server_with_a_sentence(tmp_path, signals, capsys):

@@ -1,6 +1,7 @@
 """The server's command line."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def test_defaults_are_those_of_tf_serving():
     assert config.enable_serialization_as_tensor_content is False
     assert config.enable_signature_method_name_check is False
     assert config.allow_version_labels_for_unavailable_models is False
+    assert config.grpc_max_threads == config.rest_api_num_threads == 4 * os.cpu_count()
+    assert (config.grpc_socket_path, config.grpc_channel_arguments) == ("", ())
+    assert (config.num_request_iterations_for_warmup, config.monitoring_config_file) == (0, None)
+    assert (config.enable_batching, config.batching_parameters_file) == (False, None)
+    assert config.enable_per_model_batching_parameters is False
+    assert config.tensorflow_session_parallelism == 0
+    assert config.tensorflow_intra_op_parallelism == config.tensorflow_inter_op_parallelism == 0
     assert unknown == []
 
 

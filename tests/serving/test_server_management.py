@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
@@ -18,12 +19,18 @@ from tensorflow_serving.apis import (
 from serving.server import completeness, saved_model
 from serving.server.attempts import Policy
 from serving.server.engine import Engine
+from serving.server.metrics import Metrics
 from serving.server.model_config import ModelConfig
 from serving.server.models import Models
+from serving.server.observation import Observer
 from serving.server.services import make_server
 
 TIMEOUT = 30.0
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
+NO_LIST = (
+    "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+    "Only ModelConfigList is currently supported"
+)
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def channel(base):
     )
     models.start([ModelConfig(name="zoo", base_path=base / "zoo")])
     assert models["zoo"].settled.wait(TIMEOUT)
-    server = make_server(Engine(models), threads=4)
+    server = make_server(Engine(models), threads=4, observer=Observer(metrics=Metrics()))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as opened:
@@ -100,6 +107,19 @@ def states_or_none(channel, model):
         return []
 
 
+def has_label(channel, model, label):
+    """Whether a version can be had by this label; the question is not among those counted."""
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name, request.model_spec.version_label = model, label
+    try:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        stub.GetModelMetadata(request, timeout=TIMEOUT)
+    except grpc.RpcError as error:
+        assert error.code() == INVALID
+        return False
+    return True
+
+
 def refusal(call, *arguments):
     with pytest.raises(grpc.RpcError) as caught:
         call(*arguments)
@@ -138,6 +158,24 @@ def test_models_versions_and_labels_come_and_go(
     )
     assert refusal(predict, channel, "zoo", "canary")[0] == INVALID
     assert predict(channel, "zoo") == (1, [3.0])
+
+
+def test_a_reload_tells_by_how_much_counters_have_grown(
+    channel, base, other_version_folder, eventually
+):
+    """Requests that are answered while it waits for a model are counted in."""
+    count, nothing = "/tensorflow/serving/request_count", "/tensorflow/nothing"
+    zoo = ("zoo", base / "zoo", "", {"stable": 1})
+    request = reload_request(zoo, ("late", base / "late", "", {}))
+    request.metric_names.extend([count, nothing, count])
+    predict(channel, "zoo")
+    stub = model_service_pb2_grpc.ModelServiceStub(channel)
+    waiting = stub.HandleReloadConfigRequest.future(request, timeout=TIMEOUT)
+    eventually(lambda: has_label(channel, "zoo", "stable"))  # it has come, and waits
+    assert predict(channel, "zoo") == (1, [3.0])
+    shutil.copytree(other_version_folder, base / "late" / "1")
+    increases = {metric.name: metric.int64_value_increase for metric in waiting.result().metric}
+    assert increases == {count: 1, nothing: 0}
 
 
 def test_no_request_is_refused_while_versions_come_and_go(
@@ -180,8 +218,8 @@ def test_refused_configurations_change_nothing(channel, base):
     other = reload_request(zoo)
     other.config.model_config_list.config[0].model_platform = "other"
     cases = [
-        (empty, INVALID, "a ReloadConfigRequest must hold a model_config_list"),
-        (custom, INVALID, "a custom_model_config cannot be served, only a model_config_list"),
+        (empty, INVALID, NO_LIST),
+        (custom, INVALID, NO_LIST),
         (
             reload_request(("a", "models/a", "", {})),
             INVALID,

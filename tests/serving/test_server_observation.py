@@ -1,9 +1,11 @@
 """What is counted, kept and said of requests, over gRPC and REST alike."""
 
+import contextlib
 import http.client
 import json
 import logging
 import re
+import shutil
 import sys
 import threading
 
@@ -19,8 +21,11 @@ from tensorflow_serving.apis import (
 )
 
 from serving.server import saved_model, warmup
+from serving.server.batching import Parameters, Scheduler
 from serving.server.engine import Engine
 from serving.server.errors import Code, ServingError
+from serving.server.flags import parse
+from serving.server.loading import make_loader
 from serving.server.log_lines import JsonLines, PlainLines
 from serving.server.metrics import DEFAULT_PATH, MAX_SERIES, Metrics, read_path
 from serving.server.observation import Observer
@@ -127,6 +132,58 @@ def test_prometheus_reads_tf_servings_names(repositories):
     assert f":tensorflow:serving:runtime_latency_count{{{runs}}} 3" in lines
     assert ':tensorflow:serving:request_example_count_total{model="more"} 3' in lines
     assert ':tensorflow:serving:request_example_counts_bucket{model="more",le="1"} 1' in lines
+
+
+def test_shared_runs_and_warmups_are_counted_under_tf_servings_names():
+    metrics, label = Metrics(), 'thread_pool_name="batch_threads"'
+    scheduler = Scheduler(1, on_batch=metrics.batch)
+    parameters = Parameters(max_batch_size=4, allowed_batch_sizes=(4,))
+    scheduler.submit("k", lambda x, _: [x["x"]], {"x": np.zeros(3)}, parameters)
+    scheduler.close()
+    metrics.warmup("/models/m/1", Code.OK, 0.5)
+    lines = metrics.page().decode().splitlines()
+    name = ":tensorflow:serving:batching_session:"
+    assert f"{name}wrapped_run_count{{}} 1" in lines
+    assert f"{name}queuing_latency_count{{{label}}} 1" in lines
+    assert f'{name}queuing_latency_bucket{{{label},le="+Inf"}} 1' in lines
+    assert sum(f"{name}queuing_latency_bucket" in line for line in lines) == 53
+    assert f"{name}input_batch_size_sum{{}} 3" in lines
+    assert f"{name}processed_batch_size_sum{{}} 4" in lines
+    assert f'{name}padding_size_sum{{execution_batch_size="4"}} 1' in lines
+    labels = 'model_path="/models/m/1",status="OK"'
+    assert f":tensorflow:serving:model_warmup_latency_sum{{{labels}}} 500000" in lines
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_replayed_warmup_is_counted_with_how_it_ended(version_folder, tmp_path, damaged):
+    path = tmp_path / "1"
+    shutil.copytree(version_folder, path)
+    (path / warmup.WARMUP_FILE).parent.mkdir()
+    record = prediction_log_pb2.PredictionLog()
+    request = record.predict_log.request
+    request.model_spec.signature_name = "nope" if damaged else ""
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(np.float32([1])))
+    with tf.io.TFRecordWriter(str(path / warmup.WARMUP_FILE)) as writer:
+        writer.write(record.SerializeToString())
+    metrics, config = Metrics(), parse([f"--model_base_path={tmp_path}"])[0]
+    load = make_loader(config, metrics)
+    with pytest.raises(ServingError) if damaged else contextlib.nullcontext():
+        load("m", path).close()
+    status = "FAILED_PRECONDITION" if damaged else "OK"
+    labels = f'model_path="{path}",status="{status}"'
+    assert f"model_warmup_latency_count{{{labels}}} 1" in metrics.page().decode()
+    load("m", version_folder).close()
+    assert str(version_folder) not in metrics.page().decode()  # nothing to replay there
+
+
+def test_a_total_is_over_all_labels_and_nothing_where_nothing_is_counted():
+    metrics = Metrics()
+    metrics.request("a", "s", Code.OK)
+    metrics.request("b", "s", Code.NOT_FOUND)
+    metrics.latency("a", "s", api="Predict", entrypoint="GRPC", seconds=1.0)
+    assert metrics.total("/tensorflow/serving/request_count") == 2
+    for name in ("/tensorflow/serving/request_latency", "request_count", ""):
+        assert metrics.total(name) == 0
 
 
 def test_latencies_fall_into_tf_servings_buckets():

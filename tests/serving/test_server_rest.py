@@ -11,8 +11,9 @@ import pytest
 
 from serving.server import saved_model
 from serving.server.engine import Engine
+from serving.server.errors import Code, ServingError
 from serving.server.repository import Policy, Repository
-from serving.server.rest import RestService
+from serving.server.rest import RestService, refusal
 from serving.server.web import WebConfig, WebServer, listen, unzip
 
 ZOO = "/v1/models/zoo"
@@ -215,6 +216,22 @@ def test_an_operation_that_fails_gives_its_own_status(port):
     status, text = error(port, "POST", f"{ZOO}:predict", body)
     assert status == 400
     assert text.startswith("assertion failed: [mmm")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (Code.CANCELLED, 499), (Code.UNKNOWN, 500), (Code.INVALID_ARGUMENT, 400),
+        (Code.DEADLINE_EXCEEDED, 504), (Code.NOT_FOUND, 404), (Code.ALREADY_EXISTS, 409),
+        (Code.PERMISSION_DENIED, 403), (Code.RESOURCE_EXHAUSTED, 429),
+        (Code.FAILED_PRECONDITION, 400), (Code.ABORTED, 409), (Code.OUT_OF_RANGE, 400),
+        (Code.UNIMPLEMENTED, 501), (Code.INTERNAL, 500), (Code.UNAVAILABLE, 503),
+        (Code.DATA_LOSS, 500), (Code.UNAUTHENTICATED, 401),
+    ],
+)  # fmt: skip
+def test_each_code_has_its_http_status(code, status):
+    reply = refusal(ServingError(code, 'so "it" is'))
+    assert (reply.status, json.loads(reply.body)) == (status, {"error": 'so "it" is'})
 
 
 def test_outside_v1_there_are_the_models_their_readiness_and_nothing(port):

@@ -1,5 +1,7 @@
 """How the server is reached: TLS, client certificates, sockets, health and reflection."""
 
+import threading
+
 import grpc
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.server import saved_model, transport
+from serving.server import methods, saved_model, transport
 from serving.server.engine import Engine
 from serving.server.errors import Code, ServingError
 from serving.server.repository import Policy, Repository
@@ -175,3 +177,26 @@ def test_channel_arguments_reach_grpc(serve):
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
         ask(channel)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_calls_without_a_message_stop_no_others_and_end(serve, monkeypatch):
+    (address,) = serve()
+    never = threading.Event()
+
+    def nothing():
+        never.wait(TIMEOUT)
+        yield from ()
+
+    with grpc.insecure_channel(address) as channel:
+        method = "/tensorflow.serving.PredictionService/Predict"
+        begin = channel.stream_unary(method, bytes, bytes)
+        calls = [begin.future(nothing(), timeout=TIMEOUT) for _ in range(20)]
+        assert list(ask(channel).float_val) == [3.0]  # two threads answer
+        monkeypatch.setattr(methods, "MESSAGE_SECONDS", 0.0)
+        assert {call.code() for call in calls} == {grpc.StatusCode.CANCELLED}
+        monkeypatch.undo()
+        never.set()
+        ended = begin.future(iter(()), timeout=TIMEOUT)
+        assert ended.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert ended.details() == "The call has no tensorflow.serving.PredictRequest."
+        assert list(ask(channel).float_val) == [3.0]

@@ -1,4 +1,7 @@
-"""kill -9 in the middle of a round, and the run ends as an undisturbed one: replay and all."""
+"""kill -9 in the middle of a round, and the run ends as an undisturbed one: replay and all.
+
+Steps are drawn by priority, so that what updates found has to be kept too.
+"""
 
 import json
 
@@ -10,7 +13,7 @@ from training import checkpoints
 # Saved at 20, in the middle of a round of 16 updates, and killed at the log of step 30.
 ARGV = (
     *("--model=dqn", "--preset=tiny", "--compile=off", "--journals=csv"),
-    *("--acting.updates=16", "--acting.act-steps=32"),
+    *("--acting.updates=16", "--acting.act-steps=32", "--acting.priority=0.6"),
 )
 KILL = """
 import os, signal
@@ -50,7 +53,19 @@ def test_replay_games_target_and_weights_are_those_of_an_undisturbed_run(ends):
     assert checkpoints.read(whole)[0] == checkpoints.read(killed)[0]
     names = checkpoints.read(whole)[1]
     assert any(name.startswith("target/") for name in names) and "updates/updates" in names
-    assert {"replay/frames", "table/moves", "taken"} <= checkpoints.read_data(whole).keys()
+    kept = checkpoints.read_data(whole)
+    assert {"replay/frames", "table/moves", "taken"} <= kept.keys()
+    weights = kept["replay/weights"][kept["replay/begins"]]
+    assert len(np.unique(weights)) > 50, "differences were fed back"
+    assert len(kept["found"]) == 8 * 16, "those of the last round, of which 8 updates were done"
+
+
+def test_a_finished_run_leaves_a_game_to_look_at(ends):
+    _, folders = ends
+    for name in ("episode.mp4", "episode.gif"):
+        whole, killed = ((folder / name).read_bytes() for folder in folders)
+        assert whole == killed, "the same weights play the same game"
+    assert "data:image/gif;base64," in (folders[0] / "report.html").read_text()
 
 
 def test_the_log_says_what_was_played(ends):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from kmodels import gpt
-from training import config, flags, optimization, run
+from training import command, config, flags, optimization, run
 
 
 def parsed(*argv):
@@ -274,11 +274,11 @@ def test_the_program_to_paste_starts_this_python(monkeypatch):
     monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr("sys.executable", "/some/where/python")
-    assert flags.program() == "/some/where/python"
+    assert command.program() == "/some/where/python"
     monkeypatch.setattr("shutil.which", lambda name: "/some/where/python")
-    assert flags.program() == "python"
+    assert command.program() == "python"
     monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
-    assert flags.program() == "uv run python"
+    assert command.program() == "uv run python"
 
 
 def test_flags_of_the_recipe_are_all_fields_of_it():

@@ -27,6 +27,20 @@ def drawn(figure):
     }
 
 
+def test_returns_and_worths_have_panels_where_games_are_played():
+    log = [
+        {"step": 10, "split": "train", "loss": 3.0, "train_return": 1.0},
+        {"step": 20, "split": "eval", "loss": 2.5, "return": 7.0, "q": 0.5},
+    ]
+    panels = drawn(plots.curves(log, unit="transitions", title="dqn tiny"))
+    assert list(panels) == ["loss", "return of whole games", "worth of the best action"]
+    assert panels["return of whole games"] == [
+        ("training", [10], [1.0]),
+        ("held out", [20], [7.0]),
+    ]
+    assert panels["worth of the best action"] == [("held out", [20], [0.5])]
+
+
 def test_every_number_has_its_panel_and_what_was_not_finite_is_left_out():
     panels = drawn(plots.curves(LOG, unit="tokens", title="gpt tiny"))
     assert list(panels) == ["loss", "learning rate", "tokens per second"], "no MFU, no panel"

@@ -1,13 +1,15 @@
 """Data that an agent makes by acting: a replay that grows while the network learns from it.
 
 A round acts, then draws the batches of its updates, all at once. Everything that is random in it,
-what is done by chance and what is drawn, comes from the run's seed and the round's number.
+what is done by chance and what is drawn, comes from the run's seed and the round's number. Where
+steps are drawn by priority, a round draws by those that it began with, and what its updates find
+counts from the next round on.
 """
 
 import collections
 import dataclasses
 import queue
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,91 +17,13 @@ import tensorflow as tf
 
 from training.acting import Acting
 from training.data import gymnasium, order
-from training.data.replay import Replay
+from training.data.replay import Drawn, Replay
+from training.data.table import Table, seed_of, states
 from training.policy import Policy
 
 HELD_OUT = 1024  # steps by random actions, on which the worths are followed (Mnih et al. 2013, 5.1)
 RECENT = 100  # games in the logged return
 POLL_SECONDS = 0.2  # between looks whether the run has ended, where batches are fetched ahead
-
-
-def seed_of(*numbers: int) -> int:
-    """A number below 2^31 from several."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0] >> 1)
-
-
-def states(frames: np.ndarray) -> np.ndarray:
-    """Frames [N, stack, ...] as states: a stack is their last dimension, one frame is a state."""
-    return frames[:, 0] if frames.shape[1] == 1 else np.moveaxis(frames, 1, -1)
-
-
-class Table:
-    """Copies of a game being played: what each shows, and how it came there.
-
-    Args:
-        seed: Decides the games, with the copy's number and the game's.
-    """
-
-    def __init__(self, game: gymnasium.Game, seed: int) -> None:
-        self.game, self.seed = game, seed
-        self.begun = np.zeros(game.count, np.int64)
-        self.moves: list[list[int]] = [[] for _ in range(game.count)]
-        self.scores = np.zeros(game.count)
-        self.lives = np.zeros(game.count, np.int32)
-        self.frames: np.ndarray = np.zeros((game.count, game.stack, *game.frame), game.kind)
-
-    def begin(self, places: np.ndarray) -> np.ndarray:
-        """New games in those copies; gives their first frames."""
-        self.begun[places] += 1
-        return self._open(places)
-
-    def _open(self, places: np.ndarray) -> np.ndarray:
-        seeds = [seed_of(self.seed, int(p), int(self.begun[p])) for p in places]
-        self.frames[places] = self.game.begin(places, np.array(seeds))
-        self.scores[places] = self.lives[places] = 0
-        for place in places:
-            self.moves[place] = []
-        opened: np.ndarray = self.frames[places]
-        return opened
-
-    def step(self, actions: np.ndarray) -> tuple[gymnasium.Moment, np.ndarray]:
-        """An action in each; the second value says where a life was lost."""
-        moment = self.game.step(actions)
-        lost = moment.lives < self.lives
-        self.frames = np.concatenate([self.frames[:, 1:], moment.frames[:, None]], axis=1)
-        self.scores += moment.rewards
-        self.lives = moment.lives
-        for moves, action in zip(self.moves, actions.tolist(), strict=True):
-            moves.append(action)
-        return moment, lost
-
-    @property
-    def state(self) -> dict[str, np.ndarray]:
-        """Which games, and the actions so far."""
-        lengths = np.array([len(moves) for moves in self.moves])
-        padded = np.zeros((len(lengths), lengths.max()), np.int32)
-        for row, moves in zip(padded, self.moves, strict=True):
-            row[: len(moves)] = moves
-        return {"begun": self.begun, "lengths": lengths, "moves": padded}
-
-    def restore(self, begun: np.ndarray, lengths: np.ndarray, moves: np.ndarray) -> None:
-        """Plays the games again, as they were played; the longest begins, all end together."""
-        self.begun[...] = begun
-        everyone, longest = np.arange(len(begun)), int(lengths.max())
-        self._open(everyone)
-        for at in range(longest + 1):
-            waits = lengths < longest - at
-            now = np.flatnonzero(lengths == longest - at)
-            if at and len(now):
-                self._open(now)
-            if at == longest:
-                return
-            place = np.maximum(at - (longest - lengths), 0)
-            actions = np.where(waits, 0, moves[everyone, np.minimum(place, lengths.max() - 1)])
-            moment, _ = self.step(actions.astype(np.int32))
-            over = np.flatnonzero(waits & (moment.terminated | moment.truncated))
-            if len(over):
-                self._open(over)
 
 
 @dataclasses.dataclass(eq=False)
@@ -113,12 +37,21 @@ class Acted:
     acting: Acting
     taken: int = 0
 
-    def follow(self, model: Any, *, seed: int, batch_size: int) -> None:
+    def follow(
+        self,
+        model: Any,
+        *,
+        seed: int,
+        batch_size: int,
+        errors: Callable[[], list[np.ndarray]] | None = None,
+    ) -> None:
         acting = self.acting
         game = gymnasium.make(acting.environment, acting.environments)
         self.seed, self.batch_size, self.taken, self.closed = seed, batch_size, 0, False
         self.table, self.policy = Table(game, seed), Policy(model)
-        self.replay = _replay(game, acting.capacity)
+        self.replay = _replay(game, acting.capacity, alpha=acting.priority)
+        self.errors = errors or (lambda: [])
+        self.found = np.zeros((0, 2))  # place and difference of what the round's updates learnt
         self.recent: collections.deque[float] = collections.deque(maxlen=RECENT)
         self.rounds: queue.SimpleQueue[dict[str, np.ndarray]] = queue.SimpleQueue()
         self.drawn = 0  # updates for which batches have been handed over
@@ -128,11 +61,13 @@ class Acted:
     def ready(self, step: int, most: int) -> int:
         number, done = divmod(step, self.acting.updates)
         if self.drawn <= step:
+            if not done:  # a round that is gone on with has drawn before its updates found anything
+                self._take_over()
             chance = np.random.Generator(np.random.Philox(key=[self.seed, number]))
             due = self.acting.start + (number + 1) * self.acting.act_steps - self.taken
             self.play(due, chance)
             draws = np.random.Generator(np.random.Philox(key=[self.seed + 2**32, number]))
-            self._draw(done, draws)
+            self._draw(number, done, draws)
             self.drawn = (number + 1) * self.acting.updates
         return min(most, self.acting.updates - done)
 
@@ -166,19 +101,42 @@ class Acted:
             self.recent.extend(self.table.scores[over].tolist())
             self.replay.begin(over, self.table.begin(over))
 
-    def _draw(self, done: int, rng: np.random.Generator) -> None:
+    def _hear(self) -> np.ndarray:
+        """What updates have found since the round began: places and differences, float64 [n, 2]."""
+        self.found = np.concatenate([self.found, *self.errors()])
+        return self.found
+
+    def _take_over(self) -> None:
+        if len(found := self._hear()):
+            self.replay.learnt(found[:, 0].astype(np.int64), found[:, 1])
+            self.found = found[:0]
+
+    def _draw(self, number: int, done: int, rng: np.random.Generator) -> None:
         """Puts the batches of a round into the queue, those of its first `done` updates not."""
-        count = self.acting.updates * self.batch_size
-        drawn = self.replay.draw(count, rng)
-        steps = self.replay.steps(*(part[done * self.batch_size :] for part in drawn))
+        first, count = done * self.batch_size, self.acting.updates * self.batch_size
+        drawn = self.replay.draw(count, rng, rows=self.batch_size)
+        steps = self.replay.steps(drawn.after(first))
+        if drawn.chances is not None:
+            steps |= self._weighed(drawn, number * self.acting.updates, first)
         self.rounds.put({k: v.reshape(-1, self.batch_size, *v.shape[1:]) for k, v in steps.items()})
+
+    def _weighed(self, drawn: Drawn, update: int, first: int) -> dict[str, np.ndarray]:
+        """Importance weights, the largest of an update 1 (Schaul et al. 2016, section 3.4)."""
+        assert drawn.chances is not None
+        betas = [self.acting.importance_at(update + i) for i in range(self.acting.updates)]
+        weights = drawn.chances.reshape(-1, self.batch_size) ** -np.array(betas)[:, None]
+        weights /= weights.max(axis=1, keepdims=True)
+        places = drawn.copies * self.replay.size + drawn.entries % self.replay.size
+        return {"importance": weights.astype(np.float32).ravel()[first:], "place": places[first:]}
 
     def batches(self, split: str, batch_size: int, *, seed: int, start: int = 0) -> tf.data.Dataset:
         """Batches without end.
 
         Returns:
             Dicts of `state` and `next_state` [batch_size, ...], `action` int32 [batch_size],
-            `reward` float32 [batch_size] and `done` bool [batch_size].
+            `reward` float32 [batch_size] and `done` bool [batch_size]; where steps are drawn by
+            priority, those to train on also have `importance` float32 [batch_size] and `place`
+            int64 [batch_size] in the replay.
 
         Raises:
             ValueError: no such split, no examples in a batch, or a negative start.
@@ -205,6 +163,9 @@ class Acted:
         kinds = {"action": tf.int32, "reward": tf.float32, "done": tf.bool}
         spec = {name: tf.TensorSpec(one, k) for name, k in kinds.items()}
         spec |= {name: tf.TensorSpec(state, kind) for name in ("state", "next_state")}
+        if self.acting.priority:
+            spec["importance"] = tf.TensorSpec(one, tf.float32)
+            spec["place"] = tf.TensorSpec(one, tf.int64)
         options = tf.data.Options()
         options.experimental_optimization.inject_prefetch = False
         options.autotune.enabled = False
@@ -227,6 +188,8 @@ class Acted:
     def snapshot(self) -> dict[str, np.ndarray]:
         parts = {"replay": self.replay.state, "table": self.table.state}
         found = {f"{part}/{name}": v for part, vs in parts.items() for name, v in vs.items()}
+        if self.acting.priority:
+            found["found"] = self._hear()
         return {**found, "taken": np.array([self.taken]), "recent": np.array([*self.recent])}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -241,14 +204,22 @@ class Acted:
         self.table.restore(**part("table"))
         self.taken, self.drawn = int(state["taken"][0]), 0
         self.recent.extend(state["recent"].tolist())
+        self.found = state.get("found", self.found)
 
     def close(self) -> None:
         """Lets go of whoever still waits for a batch."""
         self.closed = True
 
 
-def _replay(game: gymnasium.Game, capacity: int) -> Replay:
-    return Replay(game.count, capacity, stack=game.stack, frame=game.frame, kind=game.kind)
+def _replay(game: gymnasium.Game, capacity: int, *, alpha: float = 0.0) -> Replay:
+    return Replay(
+        game.count,
+        capacity,
+        stack=game.stack,
+        frame=game.frame,
+        kind=game.kind,
+        alpha=alpha,
+    )
 
 
 def by_chance(acting: Acting, *, seed: int) -> dict[str, np.ndarray]:
@@ -271,4 +242,4 @@ def by_chance(acting: Acting, *, seed: int) -> dict[str, np.ndarray]:
     for _ in range(2 * HELD_OUT // copies):
         actions = rng.integers(0, len(game.actions), copies, np.int32)
         player.keep(actions, *player.table.step(actions))
-    return player.replay.steps(*player.replay.draw(HELD_OUT, rng))
+    return player.replay.steps(player.replay.draw(HELD_OUT, rng))

@@ -10,7 +10,9 @@ import dataclasses
 import difflib
 import io
 import logging
-from typing import Any, Protocol
+import os
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -18,6 +20,7 @@ ATARI, MINATAR = "ALE/", "MinAtar/"
 EVAL_FRAMES = 18_000  # five minutes of an Atari game, as the paper evaluates it
 TRAIN_FRAMES = 108_000  # half an hour, ale-py's limit
 STACK = 4  # of Atari's frames in a state
+RATE = 15.0  # agent steps in a second: of Atari's 60 frames each fourth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Game(Protocol):
         frame: Shape of one.
         kind: NumPy's number format of one.
         actions: Their names.
+        rate: Agent steps in a second, as a person plays.
     """
 
     count: int
@@ -55,12 +59,13 @@ class Game(Protocol):
     frame: tuple[int, ...]
     kind: type
     actions: tuple[str, ...]
+    rate: float
 
     def begin(self, places: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """New games in those copies: the first state as frames, oldest first, [n, stack, ...]."""
 
     def step(self, actions: np.ndarray) -> Moment:
-        """One action in every copy."""
+        """One action in every copy; what one shows that has not begun anew says nothing."""
 
     def picture(self) -> np.ndarray:
         """What the first copy looks like, uint8 [H, W, 3]."""
@@ -77,7 +82,7 @@ def make(name: str, count: int, *, frames: int = TRAIN_FRAMES, seen: bool = Fals
         ValueError: there is no such environment, or it has no choice of a few actions.
     """
     if name.startswith(ATARI):
-        return Emulators(name, count, frames=frames)
+        return Emulators(name, count, frames=frames, seen=seen)
     if name.startswith(MINATAR):
         return Copies([_minatar(name) for _ in range(count)], name)
     import gymnasium
@@ -85,6 +90,8 @@ def make(name: str, count: int, *, frames: int = TRAIN_FRAMES, seen: bool = Fals
     known = [n for n in gymnasium.registry if not n.startswith(("phys2d", "tabular", "Gym"))]
     if name not in known:
         raise ValueError(_unknown(name, known))
+    if seen:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame looks for no screen then
     modes = [("rgb_array" if seen and i == 0 else None) for i in range(count)]
     try:
         return Copies([gymnasium.make(name, render_mode=mode) for mode in modes], name)
@@ -118,21 +125,27 @@ class Copies:
         if not isinstance(shown, gymnasium.spaces.Box) or len(shown.shape) not in (1, 3):
             raise ValueError(f"{name} shows {shown}; a Q-network sees numbers or pixels.")
         self.copies, self.count = copies, len(copies)
+        self.over: np.ndarray = np.zeros(len(copies), bool)
         self.frame = shown.shape
         self.kind: type = np.uint8 if len(shown.shape) == 3 else np.float32
         self.actions = tuple(f"action {i}" for i in range(int(space.n)))
+        self.rate = float(copies[0].metadata.get("render_fps", RATE))
 
     def begin(self, places: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         begun = [
             self.copies[place].reset(seed=int(seed))[0]
             for place, seed in zip(places, seeds, strict=True)
         ]
+        self.over[places] = False
         return np.asarray(begun, self.kind)[:, None]
 
     def step(self, actions: np.ndarray) -> Moment:
+        if self.over.any():  # such an environment must not be stepped: it waits in its first state
+            self.begin(np.flatnonzero(self.over), np.zeros(int(self.over.sum()), np.int64))
         steps = [copy.step(a) for copy, a in zip(self.copies, actions.tolist(), strict=True)]
         frames, rewards, ends, cuts, _ = zip(*steps, strict=True)
         terminated = np.asarray(ends, bool)
+        self.over = terminated | np.asarray(cuts, bool)
         return Moment(
             frames=np.asarray(frames, self.kind),
             rewards=np.asarray(rewards, np.float32),
@@ -146,12 +159,18 @@ class Copies:
 
 
 class _MinAtar:
-    """A MinAtar game as Gymnasium's environments are: its own wrapper forgets no sticky action."""
+    """A MinAtar game as Gymnasium's environments are: its own wrapper forgets no sticky action.
 
-    def __init__(self, game: Any) -> None:
+    Args:
+        allowed: Which of the six actions there are.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, game: Any, allowed: Sequence[int]) -> None:
         from gymnasium import spaces
 
-        self.game, self.allowed = game, game.minimal_action_set()
+        self.game, self.allowed = game, allowed
         self.action_space = spaces.Discrete(len(self.allowed))
         self.observation_space = spaces.Box(0, 1, game.state_shape(), np.uint8)
 
@@ -173,8 +192,10 @@ class _MinAtar:
 
 
 def _minatar(name: str) -> _MinAtar:
+    """Version 0 has all six actions in each game, as Young and Tian played; 1 those that do any."""
     games = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
-    known = {f"{MINATAR}{game.title().replace('_', '')}-v1": game for game in games}
+    titles = {game: f"{MINATAR}{game.title().replace('_', '')}" for game in games}
+    known = {f"{titles[game]}-v{version}": game for game in games for version in (0, 1)}
     if name not in known:
         raise ValueError(_unknown(name, list(known)))
     level = logging.root.manager.disable
@@ -182,7 +203,8 @@ def _minatar(name: str) -> _MinAtar:
     try:
         from minatar import Environment
 
-        return _MinAtar(Environment(known[name]))
+        game = Environment(known[name])
+        return _MinAtar(game, game.minimal_action_set() if name.endswith("1") else range(6))
     except ImportError:
         raise ValueError(
             f"{name} needs the package minatar; `pip install --no-deps -r requirements.lock` "
@@ -203,8 +225,9 @@ class Emulators:
     stack = STACK
     kind: type = np.uint8
     frame: tuple[int, ...] = (84, 84)
+    rate = RATE
 
-    def __init__(self, name: str, count: int, *, frames: int) -> None:
+    def __init__(self, name: str, count: int, *, frames: int, seen: bool) -> None:
         with contextlib.redirect_stderr(io.StringIO()):
             from ale_py import roms
             from ale_py.vector_env import AtariVectorEnv
@@ -213,14 +236,28 @@ class Emulators:
         known = {"".join(n.title().split("_")): n for n in roms.get_all_rom_ids()}
         if title not in known:
             raise ValueError(_unknown(name, [f"{ATARI}{t}-v5" for t in known]))
-        self.copies = AtariVectorEnv(
-            known[title],
-            count,
-            num_threads=min(count, 8),
-            max_num_frames_per_episode=frames,
-            use_fire_reset=False,
-            reward_clipping=False,
-        )
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # where it looks for them
+                roms.get_rom_path(known[title])
+        except OSError as error:
+            raise ValueError(
+                f"The ROM of {name} cannot be read; ale-py brings it, unless ALE_ROMS_DIR names "
+                f"another folder: {' '.join(str(error).split())}"
+            ) from None
+        options: dict[str, Any] = {
+            "max_num_frames_per_episode": frames,
+            "use_fire_reset": False,
+            "reward_clipping": False,
+        }
+        self.copies = AtariVectorEnv(known[title], count, num_threads=min(count, 8), **options)
+        coloured: dict[str, Any] = {
+            "grayscale": False,
+            "img_height": 210,
+            "img_width": 160,
+            "stack_num": 1,
+        }
+        self.screen = AtariVectorEnv(known[title], 1, **options, **coloured) if seen else None
+        self.colours = np.zeros((210, 160, 3), np.uint8)
         self.count = count
         self.actions = tuple(a.name.lower() for a in self.copies.ale.get_action_set())
         self.shown = np.zeros((count, STACK, 84, 84), np.uint8)
@@ -229,6 +266,8 @@ class Emulators:
         chosen = np.zeros(self.count, bool)
         chosen[places] = True
         order = np.argsort(places)
+        if self.screen is not None and chosen[0]:  # the first copy's game, played once more
+            self.colours = self.screen.reset(seed=seeds[order][:1])[0][0, 0]
         if chosen.all():
             self.shown, _ = self.copies.reset(seed=seeds[order])
         else:
@@ -239,6 +278,8 @@ class Emulators:
 
     def step(self, actions: np.ndarray) -> Moment:
         self.shown, rewards, terminated, truncated, info = self.copies.step(actions)
+        if self.screen is not None:
+            self.colours = self.screen.step(actions[:1])[0][0, 0]
         return Moment(
             frames=self.shown[:, -1],
             rewards=rewards.astype(np.float32),
@@ -248,4 +289,4 @@ class Emulators:
         )
 
     def picture(self) -> np.ndarray:
-        return np.repeat(self.shown[0, -1][..., None], 3, axis=-1)
+        return self.colours

@@ -4,9 +4,35 @@ A million frames of 84 x 84 are 7.06 GB; as stacks of four, each state and its s
 be eight times as much.
 """
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+
+from training.data.sum_tree import SumTree
+
+LEAST = 1e-6  # added to every difference, so that no step is never drawn again
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """Steps that were drawn.
+
+    Attributes:
+        copies: In which copy of the game each was made, int64 [n].
+        entries: Number of its entry there, int64 [n].
+        chances: How likely it was, float64 [n], over how likely each would be if all were alike;
+            None where they were.
+    """
+
+    copies: np.ndarray
+    entries: np.ndarray
+    chances: np.ndarray | None = None
+
+    def after(self, count: int) -> "Drawn":
+        """All but the first so many."""
+        chances = None if self.chances is None else self.chances[count:]
+        return Drawn(self.copies[count:], self.entries[count:], chances)
 
 
 class Replay:
@@ -22,10 +48,19 @@ class Replay:
         stack: Frames in a state; several are its last dimension, one is the state itself.
         frame: Shape of one.
         kind: Its number format.
+        alpha: How much more often steps of large temporal differences are drawn: of difference d
+            by |d| ** alpha (Schaul et al. 2016, equation 1); 0 draws all alike.
     """
 
     def __init__(
-        self, copies: int, capacity: int, *, stack: int, frame: tuple[int, ...], kind: type
+        self,
+        copies: int,
+        capacity: int,
+        *,
+        stack: int,
+        frame: tuple[int, ...],
+        kind: type,
+        alpha: float = 0.0,
     ) -> None:
         self.size, self.stack = capacity // copies, stack
         shape = (copies, self.size)
@@ -37,6 +72,9 @@ class Replay:
         self.done = np.zeros(shape, bool)
         self.begins = np.zeros(shape, bool)
         self.written = np.zeros(copies, np.int64)  # entries so far, those overwritten too
+        self.alpha = alpha
+        self.tree = SumTree(copies * self.size) if alpha else None
+        self.highest = np.ones(1)  # weight of a step that was not learnt from yet: the largest ever
 
     def begin(self, places: np.ndarray, frames: np.ndarray) -> None:
         """The first state of a new game in some copies, [n, stack, ...]."""
@@ -52,14 +90,34 @@ class Replay:
         self.action[at], self.reward[at], self.done[at] = actions, rewards, done
         self._write(places, frames)
         self.begins[at] = True
+        if self.tree is not None:
+            self.tree.set(places * self.size + at[1], self.highest[0])
 
     def _write(self, places: np.ndarray, frames: np.ndarray) -> None:
         at = places, self.written[places] % self.size
         self.frames[at], self.begins[at] = frames, False
         self.written[places] += 1
+        if self.tree is not None:  # the oldest entry that had all frames of its state has lost one
+            lost = (self.written[places] + self.stack - 2) % self.size
+            self.tree.set(places * self.size + lost, 0.0)
 
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Copy and entry of so many steps, each step that is kept as likely as any other."""
+    def draw(self, count: int, rng: np.random.Generator, *, rows: int = 1) -> Drawn:
+        """So many steps, each as likely as any other, or by their priorities.
+
+        Args:
+            rows: Steps of an update; by priority each is drawn from its own share of the sum
+                (Schaul et al. 2016, appendix B.2.1).
+        """
+        if self.tree is None:
+            return self._alike(count, rng)
+        shares = (np.arange(count) % rows + rng.random(count)) / rows
+        places = self.tree.find(shares * self.tree.total)
+        copies, at = np.divmod(places, self.size)
+        newest = self.written[copies] - 1
+        chances = self.tree.leaves[places] / self.tree.total * np.count_nonzero(self.tree.leaves)
+        return Drawn(copies, newest - (newest - at) % self.size, chances)
+
+    def _alike(self, count: int, rng: np.random.Generator) -> Drawn:
         first = np.maximum(self.written - self.size, 0) + self.stack - 1
         ends = np.cumsum(np.maximum(self.written - 1 - first, 0))
         found: list[tuple[np.ndarray, np.ndarray]] = []
@@ -72,10 +130,18 @@ class Replay:
             found.append((copies[there], entries[there]))
             missing -= int(there.sum())
         copies, entries = (np.concatenate(part)[:count] for part in zip(*found, strict=True))
-        return copies, entries
+        return Drawn(copies, entries)
 
-    def steps(self, copies: np.ndarray, entries: np.ndarray) -> dict[str, np.ndarray]:
+    def learnt(self, places: np.ndarray, errors: np.ndarray) -> None:
+        """What an update found: the temporal differences of steps, by their `place` in a batch."""
+        assert self.tree is not None
+        weights = (np.abs(errors.astype(np.float64)) + LEAST) ** self.alpha
+        self.tree.set(places, weights)
+        self.highest[0] = max(self.highest[0], weights.max())
+
+    def steps(self, drawn: Drawn) -> dict[str, np.ndarray]:
         """Those steps as a batch: see `training.agents.experience`."""
+        copies, entries = drawn.copies, drawn.entries
         at = copies, entries % self.size
         return {
             "state": self.states(copies, entries),
@@ -98,7 +164,16 @@ class Replay:
         """What is kept, as views: no more than has been written."""
         filled = int(min(self.written.max(), self.size))
         names = ("frames", "action", "reward", "done", "begins")
-        return {**{n: getattr(self, n)[:, :filled] for n in names}, "written": self.written}
+        kept = {**{n: getattr(self, n)[:, :filled] for n in names}, "written": self.written}
+        if self.tree is None:
+            return kept
+        return {**kept, "weights": self.weights[:, :filled], "highest": self.highest}
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Of every entry, by which it is drawn; 0 where no whole step begins: [copies, size]."""
+        assert self.tree is not None
+        return self.tree.leaves.reshape(len(self.written), self.size)
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Sets everything to what `state` once was.
@@ -108,10 +183,12 @@ class Replay:
         """
         for name, value in state.items():
             mine = getattr(self, name)
-            if name != "written" and (
-                value.shape[1] > self.size or value.shape[2:] != mine.shape[2:]
-            ):
+            whole = name in ("written", "highest")
+            if not whole and (value.shape[1] > self.size or value.shape[2:] != mine.shape[2:]):
                 raise ValueError(f"its {name} are {value.shape}, and {mine.shape} is the room here")
         for name, value in state.items():
             mine = getattr(self, name)
-            (mine if name == "written" else mine[:, : value.shape[1]])[...] = value
+            whole = name in ("written", "highest")
+            (mine if whole else mine[:, : value.shape[1]])[...] = value
+        if self.tree is not None:
+            self.tree.changed.append(np.arange(self.tree.leaves.size))

@@ -1,17 +1,21 @@
 """Whole games, played as a trained network plays: what they bring, and one of them to look at."""
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import numpy as np
 
 from training.acting import Acting
-from training.data import acted, gymnasium
+from training.data import gymnasium
+from training.data.table import Table, seed_of, states
+from training.films import Film
 from training.loop import Evaluator
 from training.policy import Policy
 
 COPIES = 16  # played at once
 SALT = 0x67616D65  # games that no training begins with
+FILMED = 2  # the seed of a game to look at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +59,7 @@ def play(policy: Policy, acting: Acting, *, episodes: int, epsilon: float, seed:
     """
     count = min(COPIES, episodes)
     game = gymnasium.make(acting.environment, count, frames=gymnasium.EVAL_FRAMES)
-    table = acted.Table(game, acted.seed_of(SALT, seed))
+    table = Table(game, seed_of(SALT, seed))
     places = np.arange(count)
     table.begin(places)
     number, begun = places.copy(), count  # which game each copy plays
@@ -64,7 +68,7 @@ def play(policy: Policy, acting: Acting, *, episodes: int, epsilon: float, seed:
     left = episodes
     while left:
         chances, others = rng.random(count), rng.integers(0, policy.actions, count, np.int32)
-        actions = policy.act(acted.states(table.frames), chances, others, epsilon)
+        actions = policy.act(states(table.frames), chances, others, epsilon)
         moment, _ = table.step(actions)
         over = np.flatnonzero(moment.terminated | moment.truncated)
         for place in over:
@@ -76,3 +80,22 @@ def play(policy: Policy, acting: Acting, *, episodes: int, epsilon: float, seed:
         if len(over):
             table.begin(over)
     return Played(returns, lengths)
+
+
+def film(policy: Policy, acting: Acting, stem: pathlib.Path, *, epsilon: float) -> float:
+    """Plays one whole game and writes it to STEM.mp4 and STEM.gif; gives what it brought."""
+    name = acting.environment
+    game = gymnasium.make(name, 1, frames=gymnasium.EVAL_FRAMES, seen=True)
+    table = Table(game, seed_of(SALT, FILMED))
+    rng = np.random.default_rng([SALT, FILMED])
+    table.begin(np.zeros(1, np.int64))
+    with Film(stem, rate=game.rate) as pictures:
+        over = False
+        while not over:
+            pictures.add(game.picture())
+            others = rng.integers(0, policy.actions, 1, np.int32)
+            actions = policy.act(states(table.frames), rng.random(1), others, epsilon)
+            moment, _ = table.step(actions)
+            over = bool(moment.terminated[0] or moment.truncated[0])
+        pictures.add(game.picture())
+    return float(table.scores[0])

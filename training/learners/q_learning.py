@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kmodels.core import zoo
@@ -14,7 +15,7 @@ from training.averages import Average
 from training.config import Run
 from training.loss_scale import LossScale
 from training.schedules import Rate
-from training.step import Batch, Logs, Objective, descend, judge
+from training.step import ROWS, Batch, Logs, Objective, descend, judge
 
 
 @dataclasses.dataclass
@@ -29,12 +30,15 @@ class QLearning:
         agent: tf-agents' DqnAgent or DdqnAgent.
         target: Its second network.
         updates: Done so far, int64.
+        told: What updates found of rows that have a place, until `errors` hands it over; holds as
+            many updates as a round of the data has.
     """
 
     model: keras.Model
     agent: Any
     target: keras.Model
     updates: keras.Variable
+    told: tf.queue.FIFOQueue
     target_every: int
     objective: Objective
     optimizer: keras.optimizers.Optimizer
@@ -58,8 +62,21 @@ class QLearning:
             average=self.average,
             loss_scale=self.loss_scale,
         )
-        tf.distribute.get_replica_context().merge_call(self._follow)
+        context = tf.distribute.get_replica_context()
+        if ROWS in logs:
+            places = tf.cast(batch["place"], tf.float64)
+            rows = tf.stack([places, tf.cast(logs.pop(ROWS), tf.float64)], axis=1)
+            context.merge_call(self._tell, args=(rows,))
+        context.merge_call(self._follow)
         return {**logs, "learning_rate": rate}
+
+    def _tell(self, strategy: tf.distribute.Strategy, rows: tf.Tensor) -> None:
+        """Keeps what this worker's replicas found, for its own data."""
+        self.told.enqueue(tf.concat(strategy.experimental_local_results(rows), axis=0))
+
+    def errors(self) -> list[np.ndarray]:
+        """Place and size of the error of each row, float64 [rows, 2], by update; each only once."""
+        return [self.told.dequeue().numpy() for _ in range(int(self.told.size()))]
 
     def _follow(self, strategy: tf.distribute.Strategy) -> None:
         """Counts an update; the target takes over the weights where it is time to."""
@@ -110,6 +127,7 @@ def make(model: keras.Model, objective: Objective, run: Run) -> QLearning:
         agent=agent,
         target=agent._target_q_network.model,
         updates=keras.Variable(0, dtype="int64", trainable=False, name="updates"),
+        told=tf.queue.FIFOQueue(recipe.acting.updates, [tf.float64]),
         target_every=recipe.acting.target_every,
         objective=functools.partial(objective, agent=agent),
         optimizer=optimizer,

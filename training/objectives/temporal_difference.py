@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from training import agents
-from training.step import WEIGHT, Batch, Logs
+from training.step import ROWS, WEIGHT, Batch, Logs
 
 
 def temporal_difference(
@@ -22,13 +22,14 @@ def temporal_difference(
 
     Args:
         model: The agent's own network.
-        batch: See `training.agents.experience`; and `importance` float32 [B], by which each row's
-            loss is multiplied, where there is one.
+        batch: See `training.agents.experience`; where there is priority also `importance` float32
+            [B], by which each row's loss is multiplied, and `place` int64 [B].
         agent: tf-agents' agent over the model and its target.
 
     Returns:
         The loss, and logs: `td_error`, the mean size of the difference; in evaluations `q`, the
-        mean over the states of the worth of the best action.
+        mean over the states of the worth of the best action. In training, where rows have a place,
+        also the size of the difference of each row, as `ROWS`.
     """
     assert agent._q_network.model is model
     # The public method has a discount of 1 unless it is told; tf-agents' own training tells it.
@@ -40,6 +41,8 @@ def temporal_difference(
         "td_error": tf.reduce_mean(errors),
         WEIGHT: tf.cast(tf.shape(losses)[0], tf.float32),
     }
+    if training and "place" in batch:
+        logs[ROWS] = errors
     if not training:
         logs["q"] = tf.reduce_mean(tf.reduce_max(model(batch["state"], training=False), axis=-1))
     return tf.reduce_mean(losses), logs

@@ -39,6 +39,12 @@ class RecipeModule(Protocol):
         """
 
 
+def leave(model: str, run_dir: pathlib.Path) -> str:
+    """What a paper leaves in the folder of a finished run besides: a sentence, mostly none."""
+    left: Callable[[pathlib.Path], str] = getattr(load(model), "leave", lambda folder: "")
+    return left(run_dir)
+
+
 def load(model: str) -> RecipeModule:
     """The recipe module of a paper."""
     return cast(RecipeModule, importlib.import_module(f"training.recipes.{model}"))

@@ -31,17 +31,30 @@ def model():
 
 def followed(model, seed=0, **changes):
     data = Acted(dataclasses.replace(ACTING, **changes))
-    data.follow(model, seed=seed, batch_size=4)
+    data.told = []
+    data.follow(model, seed=seed, batch_size=4, errors=lambda: heard(data))
     data.iterator = iter(data.batches("train", 4, seed=0))
     return data
 
 
+def heard(data):
+    told, data.told = data.told, []
+    return told
+
+
 def taken(data, first, count):
-    """Batches of so many steps, as the loop takes them, all from one iterator."""
+    """Batches of so many steps, as the loop takes them, all from one iterator.
+
+    Where they have places, each is told to have an error that its state and step decide.
+    """
     batches, found, done = data.iterator, [], 0
     while done < count:
         some = data.ready(first + done, count - done)
-        found += [{k: v.numpy() for k, v in next(batches).items()} for _ in range(some)]
+        for i in range(some):
+            found.append({k: v.numpy() for k, v in next(batches).items()})
+            if "place" in found[-1]:
+                errors = np.abs(found[-1]["state"][:, 0]) * (1 + (first + done + i) % 7)
+                data.told.append(np.stack([found[-1]["place"], errors], axis=1))
         done += some
     return found
 
@@ -51,17 +64,44 @@ def same(one, two):
     return all(np.array_equal(a[k], b[k]) for a, b in zip(one, two, strict=True) for k in a)
 
 
+@pytest.mark.parametrize("priority", [0.0, 0.6])
 @pytest.mark.parametrize("step", [5, 7, 23])
-def test_from_a_snapshot_the_same_is_done_and_drawn(model, step):
+def test_from_a_snapshot_the_same_is_done_and_drawn(model, step, priority):
     """The 200 frames are written over; a snapshot may fall into the middle of a round."""
-    data = followed(model)
+    data = followed(model, priority=priority)
     taken(data, 0, step)
     kept = {name: value.copy() for name, value in data.snapshot().items()}
     wanted = taken(data, step, 40)
-    other = followed(model)
+    other = followed(model, priority=priority)
     other.restore(kept)
     assert same(taken(other, step, 40), wanted)
     assert other.facts() == data.facts()
+
+
+def test_what_an_update_finds_counts_from_the_next_round_on(model):
+    """Of all steps one has an error; it is drawn by most rows of the next round, not of this."""
+    data = followed(model, priority=1.0)
+    batches = [next(data.iterator) for _ in range(data.ready(0, 5))]
+    places = np.concatenate([b["place"] for b in batches])
+    assert len(np.unique(places)) > 10
+    everything = np.flatnonzero(data.replay.weights)
+    data.told = [np.stack([everything, 1e3 * (everything == places[0])], axis=1)]
+    batches = [next(data.iterator) for _ in range(data.ready(5, 5))]
+    places = np.concatenate([b["place"] for b in batches])
+    fresh = np.flatnonzero(data.replay.weights.ravel() == data.replay.highest[0])
+    assert len(fresh) == 13 and set(places) <= set(fresh), "that one, and twelve new steps"
+
+
+def test_importance_makes_up_for_priority_more_and_more(model):
+    data = followed(model, priority=1.0, importance=0.5, importance_updates=10)
+    first = taken(data, 0, 5)
+    assert all((b["importance"] == 1).all() for b in first), "all priorities are alike yet"
+    for update, batch in enumerate(taken(data, 5, 5)):
+        weights = data.replay.weights.ravel()[batch["place"]]
+        beta = 0.5 + 0.5 * (5 + update) / 10
+        wanted = (weights / weights.min()) ** -beta
+        np.testing.assert_allclose(batch["importance"], wanted, rtol=1e-5)
+    assert [ACTING.importance_at(n) for n in (0, 10**6, 10**7)] == [0.4, 1.0, 1.0]
 
 
 def test_a_round_acts_once_and_is_not_exceeded(model):

@@ -8,10 +8,10 @@ from training.data.replay import Replay
 COPIES, STACK, FRAME = 2, 3, (2, 2)
 
 
-def filled(capacity, steps=200, seed=0):
+def filled(capacity, steps=200, seed=0, alpha=0.0):
     """A replay, and all steps that were put into it, whole, by copy and number of entry."""
     rng = np.random.default_rng(seed)
-    replay = Replay(COPIES, capacity, stack=STACK, frame=FRAME, kind=np.uint8)
+    replay = Replay(COPIES, capacity, stack=STACK, frame=FRAME, kind=np.uint8, alpha=alpha)
     whole, now, number = {}, [None] * COPIES, np.zeros(COPIES, int)
 
     def begin(places):
@@ -38,12 +38,13 @@ def filled(capacity, steps=200, seed=0):
     return replay, whole
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
 @pytest.mark.parametrize("capacity", [64, 2000])
-def test_what_is_drawn_are_the_steps_that_were_made(capacity):
-    replay, whole = filled(capacity)
-    copies, entries = replay.draw(500, np.random.default_rng(1))
-    batch = replay.steps(copies, entries)
-    for i, key in enumerate(zip(copies.tolist(), entries.tolist(), strict=True)):
+def test_what_is_drawn_are_the_steps_that_were_made(capacity, alpha):
+    replay, whole = filled(capacity, alpha=alpha)
+    drawn = replay.draw(500, np.random.default_rng(1))
+    batch = replay.steps(drawn)
+    for i, key in enumerate(zip(drawn.copies.tolist(), drawn.entries.tolist(), strict=True)):
         state, action, reward, after, done = whole[key]
         assert np.array_equal(batch["state"][i], state)
         assert np.array_equal(batch["next_state"][i], after)
@@ -51,17 +52,20 @@ def test_what_is_drawn_are_the_steps_that_were_made(capacity):
         assert batch["reward"][i] == np.float32(reward)
 
 
+def kept_of(replay, whole):
+    """Copies and entries of the steps all of whose frames are there."""
+    oldest = replay.written - replay.size + STACK - 1
+    return {(copy, entry) for copy, entry in whole if entry >= oldest[copy]}
+
+
 @pytest.mark.parametrize("capacity", [64, 2000])
 def test_every_step_that_is_kept_whole_is_as_likely_as_any_other(capacity):
     replay, whole = filled(capacity)
-    kept = {
-        (copy, entry)
-        for copy, entry in whole
-        if entry - STACK + 1 >= replay.written[copy] - replay.size
-    }
+    kept = kept_of(replay, whole)
     count = 200 * len(kept)
     drawn = replay.draw(count, np.random.default_rng(2))
-    keys, often = np.unique(np.stack(drawn), axis=1, return_counts=True)
+    found = np.stack([drawn.copies, drawn.entries])
+    keys, often = np.unique(found, axis=1, return_counts=True)
     assert {tuple(key) for key in keys.T.tolist()} == kept
     assert np.abs(often / 200 - 1).max() < 0.35, "five deviations of a count of 200"
 
@@ -72,12 +76,48 @@ def test_a_million_frames_take_seven_gigabytes():
     assert 7.05e6 < size < 7.08e6, "of a thousand"
 
 
-def test_a_restored_replay_draws_the_same():
-    replay, _ = filled(64)
+@pytest.mark.parametrize("capacity", [64, 2000])
+def test_steps_are_drawn_by_their_differences(capacity):
+    """Equation 1, and the weights that make up for it (section 3.4), against a plain list."""
+    alpha, rows = 0.6, 8
+    replay, whole = filled(capacity, alpha=alpha)
+    places = {c * replay.size + e % replay.size: (c, e) for c, e in kept_of(replay, whole)}
+    assert set(np.flatnonzero(replay.weights)) == places.keys()
+    rng = np.random.default_rng(1)
+    chosen = rng.choice(sorted(places), len(places) // 2, replace=False)
+    errors = rng.normal(0, 2, len(chosen))
+    replay.learnt(chosen, errors)
+    wanted = dict.fromkeys(places, 1.0)  # what was not learnt from yet is as large as the largest
+    for place, error in zip(chosen.tolist(), errors.tolist(), strict=True):
+        wanted[place] = (abs(error) + 1e-6) ** alpha
+    total, count = sum(wanted.values()), rows * 5000
+    drawn = replay.draw(count, np.random.default_rng(2), rows=rows)
+    found = drawn.copies * replay.size + drawn.entries % replay.size
+    for i in range(50):
+        chance = wanted[int(found[i])] / total
+        assert drawn.chances[i] == pytest.approx(chance * len(places))
+        assert places[int(found[i])] == (drawn.copies[i], drawn.entries[i])
+    often = np.bincount(found, minlength=replay.weights.size)
+    for place, weight in wanted.items():
+        mean = count * weight / total
+        assert abs(often[place] - mean) < 5 * mean**0.5 + 1, place
+    replay.add(
+        np.zeros(COPIES, np.int32), np.zeros(COPIES), np.zeros(COPIES, bool), np.zeros(FRAME)
+    )
+    assert replay.weights.max() == replay.highest[0] == max(1.0, *wanted.values())
+    assert (replay.weights == replay.highest[0]).sum() >= COPIES, "new steps"
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_a_restored_replay_draws_the_same(alpha):
+    replay, _ = filled(64, alpha=alpha)
+    if alpha:
+        places = np.flatnonzero(replay.weights)[::2]
+        replay.learnt(places, np.linspace(0, 9, len(places)))
     state = {name: value.copy() for name, value in replay.state.items()}
-    other = Replay(COPIES, 64, stack=STACK, frame=FRAME, kind=np.uint8)
+    other = Replay(COPIES, 64, stack=STACK, frame=FRAME, kind=np.uint8, alpha=alpha)
     other.restore(state)
-    one, two = (r.steps(*r.draw(50, np.random.default_rng(3))) for r in (replay, other))
+    one, two = (r.steps(r.draw(50, np.random.default_rng(3), rows=10)) for r in (replay, other))
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
 

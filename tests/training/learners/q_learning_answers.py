@@ -52,6 +52,8 @@ def learner_of(double: bool) -> Any:
 
 
 def answers(double: bool) -> dict[str, Any]:
+    import dataclasses
+
     import numpy as np
     import tensorflow as tf
 
@@ -72,9 +74,13 @@ def answers(double: bool) -> dict[str, Any]:
     kept = {f"{k}/{i}/{j}": w for k in ("online", "target") for i, ws in enumerate(found[k])
             for j, w in enumerate(ws)}  # fmt: skip
     _, weighed = learner_of(double)
-    importance = np.linspace(0.1, 1, 8).astype(np.float32)
-    more = {**given, "importance": tf.constant(importance)}
-    kept["weighed"] = float(weighed.eval_step(more)["loss"])
+    importance = tf.constant(np.linspace(0.1, 1, 8), tf.float32)
+    more = {**given, "importance": importance, "place": tf.range(100, 108, dtype=tf.int64)}
+    by_two = dataclasses.replace(weighed, micro_batches=2)
+    kept["weighed"] = float(tf.function(by_two.train_step, autograph=False)(more)["loss"])
+    kept |= {f"weighed/{j}": w for j, w in enumerate(now(weighed.model))}
+    (kept["told"],) = weighed.errors()
+    assert not weighed.errors(), "each is told once"
     return {**kept, "loss": found["loss"], "by_tf_agents": by_tf_agents(double, given, agents)}
 
 

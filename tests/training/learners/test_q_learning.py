@@ -52,10 +52,10 @@ def huber(errors):
     return np.where(np.abs(errors) < 1, errors**2 / 2, np.abs(errors) - 0.5)
 
 
-def gradient(errors, hidden, batch, online):
+def gradient(errors, hidden, batch, online, importance=1.0):
     """Of the mean Huber loss, by hand."""
     back = np.zeros((8, 3))
-    back[np.arange(8), batch["action"]] = -np.clip(errors, -1, 1) / 8
+    back[np.arange(8), batch["action"]] = -importance * np.clip(errors, -1, 1) / 8
     inner = back @ online[2].T * (hidden > 0)
     return [batch["state"].T @ inner, inner.sum(0), hidden.T @ back, back.sum(0)]
 
@@ -92,11 +92,19 @@ def test_double_chooses_by_the_network_and_values_by_the_target(answers):
 
 
 @pytest.mark.parametrize("kind", ["dqn", "double"])
-def test_each_step_counts_by_its_importance(answers, kind):
+def test_each_step_counts_by_its_importance_and_its_difference_is_told(answers, kind):
+    """An update of prioritized replay (Schaul et al. 2016, algorithm 1), in two parts."""
     online, target = (weights(answers, kind, which, 0) for which in ("online", "target"))
-    errors, _, _ = differences(kind, online, target)
-    wanted = (np.linspace(0.1, 1, 8) * huber(errors)).mean()
+    errors, hidden, batch = differences(kind, online, target)
+    importance = np.linspace(0.1, 1, 8)
+    wanted = (importance * huber(errors)).mean()
     assert abs(answers[f"{kind}/weighed"] - wanted) < 1e-5
+    np.testing.assert_allclose(answers[f"{kind}/told"][:, 0], np.arange(100, 108))
+    np.testing.assert_allclose(answers[f"{kind}/told"][:, 1], np.abs(errors), rtol=1e-4, atol=1e-5)
+    for i, g in enumerate(gradient(errors, hidden, batch, online, importance)):
+        square, mean = (1 - RHO) * g**2, (1 - RHO) * g
+        moved = online[i] - asked.RATE * g / np.sqrt(square - mean**2 + EPSILON)
+        np.testing.assert_allclose(answers[f"{kind}/weighed/{i}"], moved, atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", ["dqn", "double"])

@@ -1,10 +1,14 @@
 """The recipe of deep Q-networks: the paper's numbers, and what it refuses."""
 
 import dataclasses
+import json
+import subprocess
 
+import numpy as np
 import pytest
 
 from kmodels import dqn
+from training import run
 from training.config import UserError
 from training.data.acted import Acted
 from training.evaluators import games
@@ -90,8 +94,6 @@ def test_whole_games_are_played_and_the_same_again():
 
 
 def test_a_policy_says_what_its_network_says():
-    import numpy as np
-
     for preset in ("mlp", "minatar"):
         config = dqn.PRESETS[preset]
         model = dqn.build(config)
@@ -104,3 +106,52 @@ def test_a_policy_says_what_its_network_says():
         chances, others = np.array([0.0, 0.1, 0.2, 0.3, 0.4]), np.full(5, -1, np.int32)
         acted = policy.act(states, chances, others, 0.25)
         assert acted.tolist() == [-1, -1, -1, *np.argmax(model(states), -1)[3:]]
+
+
+@pytest.mark.parametrize("preset", dqn.PRESETS)
+def test_every_preset_fits_what_it_plays(preset):
+    config = dqn.PRESETS[preset]
+    for profile in recipes.PROFILES.values():
+        prepared = recipes.prepare(config, profile(config), None)
+        assert len(prepared.codec.labels) == config.actions
+
+
+def test_priorities_are_those_of_schaul():
+    config = dqn.PRESETS["nature"]
+    plain, made = recipes.paper(config), recipes.prioritized(config)
+    acting = made.acting
+    assert (acting.priority, acting.importance, acting.double) == (0.6, 0.4, True)
+    assert acting.importance_at(made.steps) == 1 and plain.acting.priority == 0
+    assert made.optimizer.learning_rate == plain.optimizer.learning_rate / 4
+    assert made.origin == "own"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--acting.environment=CartPol-v1"], "Did you mean CartPole-v1?"),
+        (["--acting.environment=Pendulum-v1"], "a Q-network needs a few to choose from"),
+        (["--preset=nature", "--acting.environment=ALE/Pong-v5"], "give --config.actions=6"),
+    ],
+)
+def test_a_game_that_cannot_be_played_ends_the_command_with_status_2(
+    words, sentence, tmp_path, capfd
+):
+    assert run.main(["--model=dqn", f"--run-dir={tmp_path / 'run'}", *words]) == 2
+    assert sentence in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rom_that_is_missing_ends_the_command_with_status_2(monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
+    assert run.main(["--model=dqn", "--preset=nature", f"--run-dir={tmp_path / 'run'}"]) == 2
+    assert "The ROM of ALE/Breakout-v5 cannot be read" in capfd.readouterr().err
+
+
+def test_the_first_question_is_how_the_played_game_begins(tmp_path):
+    acting = {"environment": "ALE/Breakout-v5"}
+    (tmp_path / "card.json").write_text(json.dumps({"recipe": {"acting": acting}}))
+    asked = recipes.ask(None, dqn.PRESETS["nature"], tmp_path)
+    given = subprocess.run(["bash", "-c", f"echo {asked}"], capture_output=True, text=True)
+    name, _, value = given.stdout.partition("=")
+    assert (name, np.shape(json.loads(value))) == ("observations", (1, 84, 84, 4))

@@ -126,6 +126,8 @@ def running(name: str, folder: pathlib.Path) -> Iterator[int]:
     with subprocess.Popen(command, cwd=record.ROOT) as process:
         try:
             wait(process, port)
+            if not name.startswith("fastapi"):
+                answered(over_grpc(port))
             yield port
         finally:
             process.terminate()
@@ -139,6 +141,19 @@ def wait(process: "subprocess.Popen[bytes]", port: int) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         assert process.poll() is None and time.monotonic() < deadline, "the peer does not start"
+        time.sleep(0.1)
+
+
+def answered(call: Call) -> None:
+    """Until a call is answered: Ray Serve listens before it knows what it serves."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            call()
+            return
+        except grpc.RpcError:
+            if time.monotonic() > deadline:
+                raise
         time.sleep(0.1)
 
 

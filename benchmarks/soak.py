@@ -107,7 +107,7 @@ def over_grpc(port: int) -> Callable[[int], None]:
         else:
             text = {"text": ["ab"] * rows}
             answer = client.predict("m", text, signature="text", timeout_seconds=SECONDS)
-            assert answer["text"].tolist() == [b"AB"] * rows, answer
+            assert answer["text"].tolist() == ["AB"] * rows, answer
 
     return ask
 

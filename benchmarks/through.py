@@ -2,15 +2,17 @@
 
     python -m benchmarks.through --rounds=5
 
-ResNet-50's shape with random weights, batches of 8 pictures of 224 x 224, float32. One caller in
-another process asks our server again and again; beside it, in turn, a loop that calls the session
-on the same SavedModel, without any server.
+ResNet-50's shape with random weights, batches of 8 pictures of 224 x 224, float32. Two callers in
+another process ask our server again and again, so that it has something to do while an answer is
+on its way; so does one caller, who waits for each answer. Beside them, in turn, a loop that calls
+the session on the same SavedModel, without any server.
 """
 
+import concurrent.futures
 import dataclasses
 import pathlib
 import tempfile
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tyro
@@ -19,7 +21,8 @@ from benchmarks import peers, record, served, servers
 
 BATCH, SIZE = 8, 224
 SECONDS = 300.0  # until a call is lost
-NAMES = ("ours", "session")
+NAMES = ("ours", "one caller", "session")
+CALLERS = {"ours": 2, "one caller": 1}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class Flags:
 
     Attributes:
         rounds: Turns of each.
-        batches: Batches in a turn.
+        batches: Batches in a turn, an even number.
         save: Whether to write docs/results/through.json and .png.
         worker: Used by the command itself.
         saved: Used by the command itself.
@@ -50,25 +53,33 @@ def pictures() -> np.ndarray:
 
 
 def job(flags: Flags) -> tuple[peers.Job, str]:
-    """A loop around the session, or around a client of the server."""
-    from serving.client import Client
-
+    """A loop around the session, or loops around clients of the server."""
     given = pictures()
     if flags.worker == "session":
-        call, about = served.caller(flags.saved, "serving_default", pictures=given), "in a loop"
-    else:
-        client = Client(f"127.0.0.1:{flags.port}")
-
-        def call() -> dict[str, Any]:
-            return dict(client.predict("m", {"pictures": given}, timeout_seconds=SECONDS))
-
-        about = "one caller in another process"
+        call = served.caller(flags.saved, "serving_default", pictures=given)
+        return lambda batches: ask(call, batches), "in a loop, no server"
+    number = CALLERS[flags.worker]
+    calls = [over_grpc(flags.port, given) for _ in range(number)]
+    pool = concurrent.futures.ThreadPoolExecutor(number)
 
     def run(batches: int) -> None:
-        for _ in range(batches):
-            assert call()["logits"].shape == (BATCH, 1000)
+        list(pool.map(ask, calls, [batches // number] * number))
 
-    return run, about
+    return run, f"{number} in another process"
+
+
+def over_grpc(port: int, given: np.ndarray) -> Callable[[], Mapping[str, np.ndarray]]:
+    """Asks the server, on a connection of its own."""
+    from serving.client import Client
+
+    client = Client(f"127.0.0.1:{port}")
+    return lambda: client.predict("m", {"pictures": given}, timeout_seconds=SECONDS)
+
+
+def ask(call: Callable[[], Mapping[str, np.ndarray]], batches: int) -> None:
+    """So many times, one after the other."""
+    for _ in range(batches):
+        assert call()["logits"].shape == (BATCH, 1000)
 
 
 def export(folder: pathlib.Path) -> None:
@@ -94,7 +105,7 @@ def main() -> None:
         export(flags.saved)
         return
     if flags.worker:
-        peers.serve(lambda: job(flags), warm=2)
+        peers.serve(lambda: job(flags), warm=4)
         return
     with tempfile.TemporaryDirectory() as place:
         version = pathlib.Path(place) / "m" / "1"

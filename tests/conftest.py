@@ -65,7 +65,7 @@ for line in sys.stdin:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes begin, so that at the end both processes have work."""
+    """Files that take minutes begin, so that at the end all processes have work."""
     items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in MINUTES)
 
 

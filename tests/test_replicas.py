@@ -52,7 +52,7 @@ def _ten_steps(kind: str, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray]
             for environment in environments
         ]
         try:
-            said = "".join(process.communicate(timeout=280)[0] for process in running)
+            said = "".join(process.communicate(timeout=580)[0] for process in running)
         except subprocess.TimeoutExpired as late:
             return {}, str(late)
         finally:
@@ -63,6 +63,7 @@ def _ten_steps(kind: str, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray]
         return {} if failed else dict(np.load(out)), said
 
 
+@pytest.mark.timeout(600)  # the first of a kind waits for all papers' steps
 @pytest.mark.parametrize(
     ("name", "among", "kind", "way"),
     ALIKE,

@@ -1,4 +1,4 @@
-"""Does `dqn --preset=nature` learn Atari's Breakout in what a CPU can do in an hour?
+"""Does `dqn --preset=nature` learn anything of Atari's Breakout at a budget for two cores?
 
     python -m benchmarks.dqn_atari
 

@@ -30,7 +30,6 @@ from benchmarks import record, servers
 
 LIMIT_SECONDS = 20.0  # an answer later than this is a hang
 SHARES = 10  # how often memory is looked at
-LARGE = 2**24  # bytes; a server that is told so refuses larger requests unread
 METHODS = ("Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata", "Nothing")
 SERVICE = "/tensorflow.serving.PredictionService/"
 
@@ -51,9 +50,15 @@ class Flags:
 
 
 class Sender:
-    """Draws requests and tells what came back: a port's name and a status."""
+    """Draws requests and tells what came back: a port's name and a status.
 
-    def __init__(self, ports: servers.Ports, seed: int) -> None:
+    Args:
+        most: Bytes of a request that the server reads, where it has been told; it may hang up on
+            a caller who sends more.
+    """
+
+    def __init__(self, ports: servers.Ports, seed: int, *, most: int | None = None) -> None:
+        self._most = most
         self._draw = random.Random(seed)
         self._ports = ports
         self._channel = grpc.insecure_channel(f"127.0.0.1:{ports.grpc}")
@@ -95,7 +100,7 @@ class Sender:
                 reply = connection.getresponse()
                 text = reply.read()
             except ConnectionError:
-                if len(body or b"") <= LARGE:
+                if self._most is None or len(body or b"") <= self._most:
                     raise
                 return "hung up"
         if path.lower().startswith("/v1/") and method != "HEAD":

@@ -7,9 +7,9 @@ paper has a ResNet-50. The same network learns from views that are cut alone, fr
 colours are changed too, and hardly at all (`random`). A linear classifier on its features of all
 training pictures is asked about the 10,000 test pictures. Only the order is claimed.
 
-The network takes more steps than those of `benchmarks.transfer`: features of views that are cut
-alone are worse than those of no training at all for some thousands of steps. The same command goes
-on where it was stopped.
+The network takes more steps than those of `benchmarks.transfer`: after its 2,000, features of views
+that are cut alone were worse than those of no training at all. The same command goes on where it
+was stopped.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class Flags:
         data_dir: CIFAR-10, as training.run takes it.
         runs_dir: Where the runs are kept.
         seeds: One run of each kind each.
-        steps: Of 64 pictures. After 2,000 nothing but colour had been learnt.
+        steps: Of 64 pictures. See above for why not 2,000.
         save: Whether to write docs/results/simclr.json and .png.
     """
 

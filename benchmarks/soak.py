@@ -29,6 +29,7 @@ from benchmarks import malformed, record, servers
 
 GROWTH = 0.05
 LOOKS = 20  # at memory
+MOST_BYTES = 2**24  # of a request
 SECONDS = 60.0  # until a request is lost
 CHANGE_SECONDS = 3.0
 
@@ -132,7 +133,7 @@ def over_rest(port: int) -> Callable[[int], None]:
 
 def malform(ports: servers.Ports) -> Callable[[int], None]:
     """What nobody should send; the answer must blame the caller."""
-    sender = malformed.Sender(ports, seed=0)
+    sender = malformed.Sender(ports, seed=0, most=MOST_BYTES)
 
     def send(_: int) -> None:
         status = sender.send()[1]
@@ -190,7 +191,7 @@ def main() -> None:
         folder = pathlib.Path(place) / "m"
         servers.save_model(folder.with_name("source"))
         shutil.copytree(folder.with_name("source"), folder / "1")
-        bounded = f"--max_request_bytes={malformed.LARGE}"
+        bounded = f"--max_request_bytes={MOST_BYTES}"
         with servers.server(folder, servers.monitoring(folder), bounded) as (process, ports):
             counts, memory = soak(folder, flags, process, ports)
     early = max(memory[: LOOKS // 10])

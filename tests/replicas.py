@@ -1,6 +1,6 @@
 """Trains papers at `tiny` for ten steps on one strategy, and keeps losses and weights.
 
-    python tests/replicas.py one|mirrored|multi_worker OUT.npz PAPER ...
+    python tests/replicas.py one|mirrored|multi_worker OUT.npz plain,clipped,parts PAPER ...
 
 A process of its own, because TensorFlow's devices are fixed once it has touched them.
 """
@@ -14,11 +14,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 10
 NUDGE = 1e-5  # of each weight; statistics of replicas together differ by as much in rounding
-WAYS = {  # tracing takes the time: replicas are asked for all at once, workers for what differs
-    "one": ("plain", "clipped", "parts"),
-    "mirrored": ("parts",),
-    "multi_worker": ("plain",),
-}
 
 
 def options(way: str, name: str, config: Any) -> dict[str, Any]:
@@ -76,7 +71,7 @@ def trained(name: str, chosen: Any, golden: Any, way: str, nudged: bool) -> dict
     return found
 
 
-def main(kind: str, out: str, *names: str) -> None:
+def main(kind: str, out: str, ways: str, *names: str) -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "golden")]
     from training import quiet
 
@@ -91,7 +86,7 @@ def main(kind: str, out: str, *names: str) -> None:
     arrays = {
         f"{name}|{way}|{key}": value
         for name in names
-        for way in WAYS[kind]
+        for way in ways.split(",")
         for key, value in trained(
             name, chosen, golden, way, nudged=(kind, way) == ("one", "plain")
         ).items()

@@ -26,10 +26,11 @@ class Average:
         self.decay = 0.5 ** (batch_size / half_life)
 
     def update(self) -> None:
-        """a = decay * a + (1 - decay) * w; called in a replica's context, after the step."""
+        """a -= (1 - decay) * (a - w); called in a replica's context, after the step."""
+        share = tf.constant(1 - self.decay)
 
         def mix(average: tf.Variable, weight: tf.Tensor) -> None:
-            average.assign(self.decay * average + (1 - self.decay) * weight)
+            average.assign_sub(share * (average - weight))
 
         def everywhere(strategy: tf.distribute.Strategy) -> None:
             for average, weight in zip(self.variables, self.weights, strict=True):

@@ -51,7 +51,7 @@ def _rule(values: OptimizerChoice, rate: Rate) -> keras.optimizers.Optimizer:
     coupled = {**named, "coupled_decay": values.weight_decay}
     match values:
         case optimization.AdamW():
-            return keras.optimizers.AdamW(**decoupled, **own)
+            return Adam(**decoupled, **own, rearranged=True)
         case optimization.BertAdam():
             return Adam(**decoupled, **own, corrected=False)
         case optimization.Adafactor():
@@ -131,15 +131,19 @@ class SGD(Rule):
 
     def rule(self, gradient: Any, variable: Any, rate: Any, *slots: keras.Variable) -> None:
         """v = μv + g, w -= rate * v; Nesterov w -= rate * (g + μv)."""
-        step = gradient
-        for velocity in slots:
-            step = self.momentum * velocity + gradient
-            self.assign(velocity, step)
-            if self.nesterov:
-                step = gradient + self.momentum * step
         if len(variable.shape) < 2:
             rate = rate * self.bias_rate
-        self.assign_sub(variable, rate * step)
+        if not slots:
+            self.assign_sub(variable, rate * gradient)
+            return
+        tf.raw_ops.ResourceApplyMomentum(
+            var=_handle(variable),
+            accum=_handle(slots[0]),
+            lr=rate,
+            grad=gradient,
+            momentum=self.momentum,
+            use_nesterov=self.nesterov,
+        )
 
 
 class Adagrad(Rule):
@@ -159,7 +163,11 @@ class Adagrad(Rule):
 
 
 class Adam(Rule):
-    """Epsilon beside the corrected root, as algorithm 1 has it, or no correction, as BERT."""
+    """Algorithm 1; its rearrangement at the end of section 2, as AdamW has it; or BERT's.
+
+    They differ in what the rate and epsilon are multiplied with before TensorFlow's one operation,
+    w -= rate * m / (sqrt(v) + ε), which reads and writes each number once.
+    """
 
     slots = ("mean", "square")
 
@@ -170,31 +178,42 @@ class Adam(Rule):
         beta_2: float,
         epsilon: float,
         corrected: bool = True,
+        rearranged: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-        self.corrected = corrected
+        self.corrected, self.rearranged = corrected, rearranged
 
     def prepare(self) -> None:
-        """1 - β^t, in float64: a float32 has lost four digits of it at β = 0.999 and t = 1."""
-        self.corrections: tuple[Any, Any] = 1.0, 1.0
+        """From 1 - β^t in float64, for β as float32 has it: 1 - β keeps two digits less than β."""
+        betas = tf.cast(tf.constant([self.beta_1, self.beta_2]), tf.float64)
+        mean, square = tf.unstack(1 - betas ** tf.cast(self.iterations + 1, tf.float64))
+        both = tf.constant(1.0), tf.constant(1.0)
         if self.corrected:
-            betas = tf.constant([self.beta_1, self.beta_2], tf.float64)
-            number = tf.cast(self.iterations + 1, tf.float64)
-            self.corrections = tuple(tf.unstack(tf.cast(1 - betas**number, tf.float32)))
+            root = tf.sqrt(square)
+            both = tf.cast(root / mean, tf.float32), tf.cast(root, tf.float32)
+        self.faster = both[0]
+        self.apart = tf.constant(self.epsilon) if self.rearranged else self.epsilon * both[1]
+        self.shares = tf.constant(self.beta_1), tf.constant(self.beta_2), tf.constant(0.0)
 
     def rule(
         self, gradient: Any, variable: Any, rate: Any, mean: keras.Variable, square: keras.Variable
     ) -> None:
-        """w -= rate * m̂ / (sqrt(v̂) + ε)."""
-        first = self.beta_1 * mean + (1 - self.beta_1) * gradient
-        second = self.beta_2 * square + (1 - self.beta_2) * tf.square(gradient)
-        self.assign(mean, first)
-        self.assign(square, second)
-        root = tf.sqrt(second / self.corrections[1])
-        step = first / self.corrections[0] / (root + self.epsilon)
-        self.assign_sub(variable, rate * step)
+        """w -= rate * m̂ / (sqrt(v̂) + ε), with both corrections in the rate and in ε."""
+        beta_1, beta_2, corrected = self.shares
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(mean),
+            v=_handle(square),
+            beta1_power=corrected,
+            beta2_power=corrected,
+            lr=rate * self.faster,
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=self.apart,
+            grad=gradient,
+        )
 
 
 class LARS(Rule):
@@ -268,6 +287,11 @@ class Adafactor(Rule):
         mixed = beta * slot + (1 - beta) * new
         self.assign(slot, mixed)
         return mixed
+
+
+def _handle(variable: Any) -> Any:
+    """What operations on the copy of this replica take."""
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
 def _rms(x: tf.Tensor) -> tf.Tensor:

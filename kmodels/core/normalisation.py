@@ -86,28 +86,31 @@ def _grouped(groups: int, epsilon: float) -> Callable[..., tf.Tensor]:
     gradient found by rule goes over them twice as often.
     """
 
+    def total(values: tf.Tensor) -> tf.Tensor:
+        """Sums over places: [B, 1, C]."""
+        return tf.reduce_sum(values, 1, keepdims=True)
+
     def shared(values: tf.Tensor) -> tf.Tensor:
-        """Means over a group's channels, for each of them: [B, C]."""
-        channels = values.shape[1]
+        """Means over a group's channels, for each of them: [B, 1, C]."""
+        channels = values.shape[2]
         parts = tf.reshape(values, (-1, groups, channels // groups))
         means = tf.reduce_mean(parts, 2, keepdims=True)
-        return tf.reshape(tf.broadcast_to(means, tf.shape(parts)), (-1, channels))
+        return tf.reshape(tf.broadcast_to(means, tf.shape(parts)), (-1, 1, channels))
 
     @tf.custom_gradient
     def normalised(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        away = x - shared(tf.reduce_mean(x, 1))[:, None]
-        scale = tf.math.rsqrt(shared(tf.reduce_mean(tf.square(away), 1)) + epsilon)
+        share = 1 / x.shape[1]
+        away = x - shared(total(x) * share)
+        scale = tf.math.rsqrt(shared(total(tf.square(away)) * share) + epsilon)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            places = x.shape[1]
-            total = tf.reduce_sum(upstream, 1)
-            along = tf.reduce_sum(upstream * away, 1)
-            level = scale * shared(gamma * total) / places
-            slope = scale**3 * shared(gamma * along) / places
-            into = upstream * (scale * gamma)[:, None] - away * slope[:, None] - level[:, None]
-            return into, tf.reduce_sum(along * scale, 0), tf.reduce_sum(total, 0)
+            level, slope = total(upstream), total(upstream * away)
+            into = upstream * (scale * gamma)
+            into -= away * (scale**3 * shared(gamma * slope) * share)
+            into -= scale * shared(gamma * level) * share
+            return into, tf.reduce_sum(slope * scale, (0, 1)), tf.reduce_sum(level, (0, 1))
 
-        return away * (scale * gamma)[:, None] + beta, gradient
+        return away * (scale * gamma) + beta, gradient
 
     made: Callable[..., tf.Tensor] = normalised
     return made

@@ -7,21 +7,47 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kmodels.core import zoo
-from training import cluster
+from tests.golden import generate as golden
+from training import cluster, recipes
 
 HERE = pathlib.Path(__file__).parent
 NAMES = tuple(zoo.names())
-FEW = "dcgan", "forward_forward", "gpt", "resnet"  # every learner, and statistics of a batch
-REST = tuple(name for name in NAMES if name not in FEW)
-WORKERS = [  # tracing takes the time: all papers are asked in the slow tier
-    *((name, FEW) for name in FEW),
-    *(pytest.param(name, REST, marks=pytest.mark.slow) for name in REST),
-]
+FEW = "dcgan", "forward_forward", "gpt"  # every learner with gradients, and a batch's statistics
+
+
+def kind_of(name: str) -> tuple[str, str, bool]:
+    """What papers that are trained alike have in common."""
+    config = zoo.load(name).PRESETS["tiny"]
+    recipe = recipes.load(name).recipe(config)
+    return recipe.learner, recipe.objective, hasattr(config, "statistics")
+
+
+def common() -> tuple[str, ...]:
+    """Those few and of every other kind the smallest paper: tracing all of them takes minutes."""
+
+    def size(name: str) -> tuple[bool, int]:
+        paper = zoo.load(name)
+        return name not in FEW, paper.param_count(golden.config_of(paper))
+
+    of_kind = {kind_of(name): name for name in sorted(NAMES, key=size, reverse=True)}
+    return tuple(sorted({*FEW, *of_kind.values()}))
+
+
+COMMON = common()
+OTHERS = tuple(name for name in NAMES if name not in COMMON)
+
+
+def asked(first: tuple[str, ...]) -> list[Any]:
+    """(paper, papers of its process): those named, and in the slow tier the others."""
+    rest = tuple(name for name in NAMES if name not in first)
+    slow = (pytest.param(name, rest, marks=pytest.mark.slow, id=name) for name in rest)
+    return [*(pytest.param(name, first, id=name) for name in first), *slow]
 
 
 def ten_steps(kind: str, ways: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -64,11 +90,11 @@ def _ten_steps(kind: str, ways: str, names: tuple[str, ...]) -> tuple[dict[str, 
 
 @pytest.mark.timeout(600)  # the first of a kind waits for all papers' steps
 @pytest.mark.parametrize("kind", ["one", "mirrored"])
-@pytest.mark.parametrize("name", NAMES)
-def test_ten_steps_are_the_same_on_two_replicas_in_parts_and_compiled(name, kind):
+@pytest.mark.parametrize(("name", "among"), asked(COMMON))
+def test_ten_steps_are_the_same_on_two_replicas_in_parts_and_compiled(name, among, kind):
     """To 1e-5 of the weights. Losses of what a step draws need not fall in ten steps."""
-    wanted = ten_steps("one", "clipped,parts", NAMES)
-    given = wanted if kind == "one" else ten_steps(kind, "parts", NAMES)
+    wanted = ten_steps("one", "clipped,parts", among)
+    given = wanted if kind == "one" else ten_steps(kind, "parts", among)
     paths = [key.split("|")[2] for key in wanted if key.startswith(f"{name}|parts|")]
     paths.remove("draws")
     assert len(paths) > 1
@@ -82,13 +108,13 @@ def test_ten_steps_are_the_same_on_two_replicas_in_parts_and_compiled(name, kind
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("name", "among"), WORKERS, ids=[*FEW, *REST])
+@pytest.mark.parametrize(("name", "among"), asked(FEW))
 def test_ten_steps_are_the_same_on_two_workers(name, among):
     """To 1e-5, or where a paper makes more of rounding to ten times what it makes of a nudge.
 
     Clipping to a thousandth moves the weights elsewhere, so it is seen to be done.
     """
-    clipped = ten_steps("one", "clipped,parts", NAMES)
+    clipped = ten_steps("one", "clipped,parts", COMMON if name in COMMON else OTHERS)
     alone, workers = (ten_steps(kind, "plain", among) for kind in ("one", "multi_worker"))
     weights = [key.split("|")[2] for key in workers if key.startswith(f"{name}|plain|")]
     weights = [path for path in weights if path not in ("losses", "draws")]

@@ -262,9 +262,8 @@ class ServerProcess:
         self.process.stderr.close()
 
 
-@pytest.fixture
-def start_server() -> Iterator[Callable[..., ServerProcess]]:
-    """Starts servers with the given flags; they are killed when the test ends."""
+def _servers() -> Iterator[Callable[..., ServerProcess]]:
+    """Starts servers with the given flags; they are killed when the test, or file, ends."""
     started: list[ServerProcess] = []
 
     def start(*flags: str) -> ServerProcess:
@@ -274,6 +273,10 @@ def start_server() -> Iterator[Callable[..., ServerProcess]]:
     yield start
     for server in started:
         server.close()
+
+
+start_server = pytest.fixture(_servers, name="start_server")
+start_server_for_file = pytest.fixture(_servers, name="start_server_for_file", scope="module")
 
 
 @pytest.fixture(scope="session")

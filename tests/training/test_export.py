@@ -12,9 +12,9 @@ from training import export, saved_model
 
 
 def test_publishing_again_takes_the_next_number_and_shows_nothing_unfinished(
-    trained, tmp_path, monkeypatch
+    classifier, tmp_path, monkeypatch
 ):
-    base = tmp_path / "gpt"
+    base = tmp_path / "mlp"
     for taken in ("3", "007", "notes"):
         (base / taken).mkdir(parents=True)
     seen = []
@@ -25,10 +25,10 @@ def test_publishing_again_takes_the_next_number_and_shows_nothing_unfinished(
         verify(folder, *args)
 
     monkeypatch.setattr(saved_model, "verify", watch)
-    assert export.publish(trained.run_dir, tmp_path) == base / "8"
+    assert export.publish(classifier.run_dir, tmp_path) == base / "8"
     assert not [name for name in seen if name.isdigit() and name not in ("3", "007")]
     assert sorted(os.listdir(base)) == ["007", "3", "8", "notes"]
-    again, once = ((d / "card.json").read_text() for d in (base / "8", trained.version))
+    again, once = ((d / "card.json").read_text() for d in (base / "8", classifier.version))
     changing = ("exported",)
     assert {k: v for k, v in json.loads(again).items() if k not in changing} == {
         k: v for k, v in json.loads(once).items() if k not in changing
@@ -36,18 +36,18 @@ def test_publishing_again_takes_the_next_number_and_shows_nothing_unfinished(
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["together", "alone"])
-def test_a_wrong_answer_is_not_published(trained, tmp_path, monkeypatch, number):
+def test_a_wrong_answer_is_not_published(classifier, tmp_path, monkeypatch, number):
     write = saved_model.write
 
     def tampered(folder, model, *args):
         answers = write(folder, model, *args)
-        answers["score"][number]["perplexity"] *= 1.001
+        answers["serving_default"][number]["probabilities"] *= 1.001
         return answers
 
     monkeypatch.setattr(saved_model, "write", tampered)
-    with pytest.raises(saved_model.Rejected, match="score/perplexity differs by"):
-        export.publish(trained.run_dir, tmp_path)
-    assert os.listdir(tmp_path / "gpt") == []
+    with pytest.raises(saved_model.Rejected, match="serving_default/probabilities differs by"):
+        export.publish(classifier.run_dir, tmp_path)
+    assert os.listdir(tmp_path / "mlp") == []
 
 
 def test_signatures_carry_the_defaults(trained):

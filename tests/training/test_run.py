@@ -247,7 +247,7 @@ def test_a_run_may_end_without_an_export_and_be_exported_later(commands, bare, t
     assert "Going on from step 10." in ended.output and "Exported to" in ended.output
 
 
-def test_byte_pairs_in_half_precision_go_the_whole_way(commands, tiny_argv, tmp_path):
+def test_byte_pairs_in_half_precision_go_the_whole_way(commands, no_samples, tiny_argv, tmp_path):
     """A vocabulary trained on the run's text, bfloat16 products, accumulation, and an export."""
     argv = (
         *tiny_argv,
@@ -261,7 +261,7 @@ def test_byte_pairs_in_half_precision_go_the_whole_way(commands, tiny_argv, tmp_
         f"--run-dir={tmp_path / 'run'}",
         f"--export-dir={tmp_path / 'exports'}",
     )
-    ended = commands(*argv, before=AS_WRITTEN)
+    ended = commands(*argv, before=AS_WRITTEN + no_samples)
     assert ended.status == 0, ended.output
     assert f"Exported to {tmp_path / 'exports' / 'gpt' / '1'}." in ended.output
     merges = (tmp_path / "run" / "codec" / "merges.txt").read_text().splitlines()
@@ -327,21 +327,21 @@ saved_model.verify = interrupted
 
 
 def test_control_c_in_the_export_publishes_nothing_and_the_same_command_does(
-    commands, undisturbed, tmp_path
+    commands, classifier, tmp_path
 ):
     run, exports = tmp_path / "run", tmp_path / "exports"
-    shutil.copytree(undisturbed.run_dir, run)
+    shutil.copytree(classifier.run_dir, run)
     (run / "export.json").unlink()
     kept = snapshot(run / "checkpoints")
-    argv = (*undisturbed.argv, f"--run-dir={run}", f"--export-dir={exports}")
+    argv = (*classifier.argv, f"--run-dir={run}", f"--export-dir={exports}")
     ended = commands(*argv, before=CONTROL_C)
     assert ended.status == 130, ended.output
     assert "interrupted; the same command goes on" in ended.output
     assert "Traceback" not in ended.output
-    assert not list(exports.glob("gpt/*")), "neither a version nor what was begun of it"
+    assert not list(exports.glob("mlp/*")), "neither a version nor what was begun of it"
     ended = commands(*argv)
     assert ended.status == 0, ended.output
-    assert f"Exported to {exports / 'gpt' / '1'}." in ended.output
+    assert f"Exported to {exports / 'mlp' / '1'}." in ended.output
     assert snapshot(run / "checkpoints") == kept
 
 

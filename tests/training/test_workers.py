@@ -195,6 +195,7 @@ def test_control_c_reaches_spawned_workers_once(tmp_path):
     assert "--spawn=2</pre>" in (tmp_path / "run" / "report.html").read_text(), "to go on"
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_spawned_workers_is_one_report(tmp_path):
     tiny = ("--model=mlp", "--preset=tiny")
     done = spawned(*tiny, "--dry-run", f"--run-dir={tmp_path / 'run'}")

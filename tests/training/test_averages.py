@@ -106,7 +106,9 @@ def test_evaluations_samples_and_exports_use_the_average(
     assert f'"loss": {loss}' in (run.run_dir / "logs.jsonl").read_text().splitlines()[-1]
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", [pytest.param("float32", marks=pytest.mark.slow), "mixed_float16"]
+)
 def test_an_interrupted_run_keeps_average_and_scale_to_the_bit(
     make_run, make_learner, data, tmp_path, same_tensors, float32_again, precision
 ):

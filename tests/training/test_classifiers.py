@@ -34,10 +34,10 @@ def batch(prepared, split="train", seed=0):
 
 PAPERS = [
     ("alexnet", "grouped"),
-    ("vgg", "vgg-11"),
-    ("googlenet", "imagenet"),
-    ("resnet", "resnet-18"),
     ("vit", "ti-16"),
+    pytest.param("vgg", "vgg-11", marks=pytest.mark.slow),
+    pytest.param("googlenet", "imagenet", marks=pytest.mark.slow),
+    pytest.param("resnet", "resnet-18", marks=pytest.mark.slow),
 ]
 
 

@@ -179,10 +179,10 @@ def test_a_signal_saves_no_weights_that_are_past_hope(make_run, make_learner, da
     assert checkpoints.everything(run.run_dir / "checkpoints")[-1].name == "00000010"
 
 
-def test_workers_stop_themselves_together(tiny_argv, tmp_path):
+def test_workers_stop_themselves_together(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "training.run", *tiny_argv, "--compile=off", "--spawn=2",
-         "--optimizer.learning-rate=1e30", f"--run-dir={tmp_path / 'run'}"],
+        [sys.executable, "-m", "training.run", "--model=mlp", "--preset=tiny", "--compile=off",
+         "--spawn=2", "--optimizer.learning-rate=1e30", f"--run-dir={tmp_path / 'run'}"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert done.returncode == 1, done.stdout

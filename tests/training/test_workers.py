@@ -158,6 +158,7 @@ def test_a_worker_that_dies_ends_the_others_and_the_same_command_goes_on(start, 
     follow(again[0], f"Going on from step {int(step):,}.")
 
 
+@pytest.mark.slow
 def test_spawned_workers_are_refused_as_one_command(tiny_argv, refused, tmp_path):
     done = spawned(*tiny_argv, "--data=text", f"--data-dir={tmp_path / 'none.txt'}")
     refused(SimpleNamespace(status=done.returncode, output=done.stdout), "none.txt does not exist")

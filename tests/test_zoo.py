@@ -23,7 +23,12 @@ SMALL = {"vocab": 50, "context": 16, "depth": 2, "width": 16, "heads": 2, "head_
 SMALL |= {"classes": 7}
 SMALLER = {"widths": 8, "hidden": 32}  # each number divided, at least 4
 FEWER = {"depths": 2, "groups": 4}  # each number at most this
-SHRUNK = [(name, preset) for name in zoo.names() for preset in zoo.load(name).PRESETS]
+LONG = {("ddpm", "256px"), ("ddpm", "celeba64")}  # as cifar10, of other levels
+SHRUNK = [
+    pytest.param(name, preset, marks=[pytest.mark.slow] * ((name, preset) in LONG))
+    for name in zoo.names()
+    for preset in zoo.load(name).PRESETS
+]
 
 
 @functools.cache

@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What imports have left is never garbage; to look at it takes one second in twenty."""
+    """What imports have left is never garbage, and looking at it again and again takes time."""
     gc.freeze()
 
 

@@ -1,11 +1,10 @@
 """Trains papers at `tiny` for ten steps on one strategy, and keeps losses and weights.
 
-    python tests/replicas.py one|mirrored|multi_worker OUT.npz plain,clipped,parts PAPER ...
+    python tests/replicas.py one|mirrored|multi_worker OUT.npz PAPER ...
 
 A process of its own, because TensorFlow's devices are fixed once it has touched them.
 """
 
-import dataclasses
 import os
 import pathlib
 import sys
@@ -15,6 +14,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS = 10
 NUDGE = 1e-5  # of each weight; statistics of replicas together differ by as much in rounding
+WAYS = {  # tracing takes the time: replicas are asked for all at once, workers for what differs
+    "one": ("plain", "clipped", "parts"),
+    "mirrored": ("parts",),
+    "multi_worker": ("plain",),
+}
 
 
 def options(way: str, name: str, config: Any) -> dict[str, Any]:
@@ -47,8 +51,6 @@ def trained(name: str, chosen: Any, golden: Any, way: str, nudged: bool) -> dict
     from training import step, strategy
 
     config = golden.config_of(zoo.load(name))
-    if hasattr(config, "multipliers"):  # one level of a U-Net: of two, tracing takes twice as long
-        config = dataclasses.replace(config, multipliers=config.multipliers[:1])
     batch = golden.batch_of(name, config)
     with chosen.scope():
         learner = golden.learner_of(name, config, **options(way, name, config))
@@ -74,7 +76,7 @@ def trained(name: str, chosen: Any, golden: Any, way: str, nudged: bool) -> dict
     return found
 
 
-def main(kind: str, out: str, ways: str, *names: str) -> None:
+def main(kind: str, out: str, *names: str) -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "golden")]
     from training import quiet
 
@@ -89,7 +91,7 @@ def main(kind: str, out: str, ways: str, *names: str) -> None:
     arrays = {
         f"{name}|{way}|{key}": value
         for name in names
-        for way in ways.split(",")
+        for way in WAYS[kind]
         for key, value in trained(
             name, chosen, golden, way, nudged=(kind, way) == ("one", "plain")
         ).items()

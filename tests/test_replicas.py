@@ -1,4 +1,7 @@
-"""Every paper on one replica, on two and in two worker processes: the same ten steps."""
+"""Papers on one replica, on two and in two worker processes: the same ten steps.
+
+One of each kind by default, and all of them in the slow tier.
+"""
 
 import functools
 import json
@@ -7,7 +10,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from typing import Any
 
 import numpy as np
 import pytest
@@ -40,25 +42,34 @@ def common() -> tuple[str, ...]:
 
 
 COMMON = common()
-OTHERS = tuple(name for name in NAMES if name not in COMMON)
+TOGETHER = {  # by kind of strategy, papers that a process is asked for at once; then the others
+    kind: (first, tuple(name for name in NAMES if name not in first))
+    for kind, first in {"one": COMMON, "mirrored": COMMON, "multi_worker": FEW}.items()
+}
+WAYS = {"one": "parts", "mirrored": "parts", "multi_worker": "plain"}
+ALIKE = [
+    pytest.param(name, kind, id=f"{name}-{kind}", marks=[pytest.mark.slow] * turn)
+    for kind, turns in TOGETHER.items()
+    for turn, names in enumerate(turns)
+    for name in names
+]
 
 
-def asked(first: tuple[str, ...]) -> list[Any]:
-    """(paper, papers of its process): those named, and in the slow tier the others."""
-    rest = tuple(name for name in NAMES if name not in first)
-    slow = (pytest.param(name, rest, marks=pytest.mark.slow, id=name) for name in rest)
-    return [*(pytest.param(name, first, id=name) for name in first), *slow]
+def ten_steps_of(name: str, kind: str) -> dict[str, np.ndarray]:
+    """Losses and weights of a paper, and of those that are trained with it, on one strategy."""
+    (names,) = (names for names in TOGETHER[kind] if name in names)
+    return ten_steps(kind, names)
 
 
-def ten_steps(kind: str, ways: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Losses and weights of papers on one strategy, trained in some ways."""
-    arrays, said = _ten_steps(kind, ways, names)
+def ten_steps(kind: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Losses and weights of papers on one strategy."""
+    arrays, said = _ten_steps(kind, names)
     assert arrays, said[-3000:]
     return arrays
 
 
 @functools.cache
-def _ten_steps(kind: str, ways: str, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], str]:
+def _ten_steps(kind: str, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], str]:
     """What `tests/replicas.py` found, or nothing, and what it said; asked once, found or not."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "out.npz"
@@ -68,7 +79,7 @@ def _ten_steps(kind: str, ways: str, names: tuple[str, ...]) -> tuple[dict[str, 
             environments = [{"TF_CONFIG": json.dumps(cluster.task(workers, i))} for i in (0, 1)]
         running = [
             subprocess.Popen(
-                [sys.executable, str(HERE / "replicas.py"), kind, str(out), ways, *names],
+                [sys.executable, str(HERE / "replicas.py"), kind, str(out), *names],
                 env={**os.environ, **environment},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -89,42 +100,29 @@ def _ten_steps(kind: str, ways: str, names: tuple[str, ...]) -> tuple[dict[str, 
 
 
 @pytest.mark.timeout(600)  # the first of a kind waits for all papers' steps
-@pytest.mark.parametrize("kind", ["one", "mirrored"])
-@pytest.mark.parametrize(("name", "among"), asked(COMMON))
-def test_ten_steps_are_the_same_on_two_replicas_in_parts_and_compiled(name, among, kind):
-    """To 1e-5 of the weights. Losses of what a step draws need not fall in ten steps."""
-    wanted = ten_steps("one", "clipped,parts", among)
-    given = wanted if kind == "one" else ten_steps(kind, "parts", among)
-    paths = [key.split("|")[2] for key in wanted if key.startswith(f"{name}|parts|")]
-    paths.remove("draws")
-    assert len(paths) > 1
-    for path in paths:
-        value, close = given[f"{name}|parts|{path}"], wanted[f"{name}|clipped|{path}"]
-        np.testing.assert_allclose(value, close, atol=1e-5, rtol=0, err_msg=path)
-    losses = given[f"{name}|parts|losses"]
-    assert len(losses) == 10
-    if not wanted[f"{name}|parts|draws"]:  # else a clipped step is lost in what is drawn
-        assert losses[-1] < losses[0]
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(("name", "among"), asked(FEW))
-def test_ten_steps_are_the_same_on_two_workers(name, among):
+@pytest.mark.parametrize(("name", "kind"), ALIKE)
+def test_ten_steps_are_the_same_on_any_replicas_in_parts_and_compiled(name, kind):
     """To 1e-5, or where a paper makes more of rounding to ten times what it makes of a nudge.
 
     Clipping to a thousandth moves the weights elsewhere, so it is seen to be done.
     """
-    clipped = ten_steps("one", "clipped,parts", COMMON if name in COMMON else OTHERS)
-    alone, workers = (ten_steps(kind, "plain", among) for kind in ("one", "multi_worker"))
-    weights = [key.split("|")[2] for key in workers if key.startswith(f"{name}|plain|")]
-    weights = [path for path in weights if path not in ("losses", "draws")]
+    way, wanted, given = WAYS[kind], ten_steps_of(name, "one"), ten_steps_of(name, kind)
+
+    def one(way, path):
+        return wanted[f"{name}|{way}|{path}"]
+
+    paths = [key.split("|")[2] for key in wanted if key.startswith(f"{name}|parts|")]
+    weights = [path for path in paths if path not in ("losses", "draws")]
     assert weights
     for path in ("losses", *weights):
-        value, wanted = (arrays[f"{name}|plain|{path}"] for arrays in (workers, alone))
-        nudged = np.abs(alone[f"{name}|plain|nudged/{path}"] - wanted).max()
-        close = max(1e-5, 10 * nudged)
-        np.testing.assert_allclose(value, wanted, atol=close, rtol=0, err_msg=path)
-    moved = [alone[f"{name}|plain|{path}"] - clipped[f"{name}|clipped|{path}"] for path in weights]
+        value, close = given[f"{name}|{way}|{path}"], 1e-5
+        if way == "plain":
+            close = max(close, 10 * np.abs(one(way, f"nudged/{path}") - one(way, path)).max())
+        same_as = "plain" if way == "plain" else "clipped"
+        np.testing.assert_allclose(value, one(same_as, path), atol=close, rtol=0, err_msg=path)
+    moved = [one("plain", path) - one("clipped", path) for path in weights]
     assert max(np.abs(m).max() for m in moved) > 1e-4, "clipping makes a difference"
-    losses = workers[f"{name}|plain|losses"]
-    assert len(losses) == 10 and losses[-1] < losses[0]
+    plain, losses = one("plain", "losses"), given[f"{name}|{way}|losses"]
+    assert len(losses) == 10 and abs(losses[0] - plain[0]) < 1e-5 and plain[-1] < plain[0]
+    if way == "plain" or not one("plain", "draws"):  # else a clipped step is lost in what is drawn
+        assert losses[-1] < losses[0]

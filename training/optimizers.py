@@ -186,32 +186,37 @@ class Adam(Rule):
         self.corrected, self.rearranged = corrected, rearranged
 
     def prepare(self) -> None:
-        """From 1 - β^t in float64, for β as float32 has it: 1 - β keeps two digits less than β."""
-        betas = tf.cast(tf.constant([self.beta_1, self.beta_2]), tf.float64)
-        mean, square = tf.unstack(1 - betas ** tf.cast(self.iterations + 1, tf.float64))
-        both = tf.constant(1.0), tf.constant(1.0)
+        """What the rate and epsilon are multiplied with, in float64.
+
+        The operation's mean and mean square are `off` times the rule's: by 1 - β^t before they are
+        corrected; and because it takes 1 - β from β in float32, by 0.00001 for β = 0.999.
+        """
+        rounded = tf.constant([self.beta_1, self.beta_2], tf.float32)
+        betas = tf.cast(rounded, tf.float64)
         if self.corrected:
-            root = tf.sqrt(square)
-            both = tf.cast(root / mean, tf.float32), tf.cast(root, tf.float32)
-        self.faster = both[0]
-        self.apart = tf.constant(self.epsilon) if self.rearranged else self.epsilon * both[1]
-        self.shares = tf.constant(self.beta_1), tf.constant(self.beta_2), tf.constant(0.0)
+            off = 1 - betas ** tf.cast(self.iterations + 1, tf.float64)
+        else:
+            off = (1 - betas) / (1 - tf.constant([self.beta_1, self.beta_2], tf.float64))
+        mean, root = off[0], tf.sqrt(off[1])
+        self.rate_factor = tf.cast(root / mean, tf.float32)
+        self.scaled_epsilon = self.epsilon * tf.cast(1.0 if self.rearranged else root, tf.float32)
+        self.constants = (*tf.unstack(rounded), tf.constant(0.0))
 
     def rule(
         self, gradient: Any, variable: Any, rate: Any, mean: keras.Variable, square: keras.Variable
     ) -> None:
         """w -= rate * m̂ / (sqrt(v̂) + ε), with both corrections in the rate and in ε."""
-        beta_1, beta_2, corrected = self.shares
+        beta_1, beta_2, corrected = self.constants
         tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
             m=_handle(mean),
             v=_handle(square),
             beta1_power=corrected,
             beta2_power=corrected,
-            lr=rate * self.faster,
+            lr=rate * self.rate_factor,
             beta1=beta_1,
             beta2=beta_2,
-            epsilon=self.apart,
+            epsilon=self.scaled_epsilon,
             grad=gradient,
         )
 

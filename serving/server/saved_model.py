@@ -11,7 +11,6 @@ import gc
 import glob
 import importlib.util
 import logging
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +33,6 @@ log = logging.getLogger(__name__)
 GRAPH_FILE, TEXT_FILE = "saved_model.pb", "saved_model.pbtxt"
 # gRPC tells of a call without a deadline that three hundred thousand million years are left.
 MAX_TIMEOUT_SECONDS = 1e9
-QUICK_SECONDS = 0.002  # a graph whose last run took less runs in the thread that asks
-LOOPS = {"While", "StatelessWhile", "For", "NextIteration"}
-IN_THIS_THREAD: bytes = tf.compat.v1.RunOptions(inter_op_thread_pool=-1).SerializeToString()
 
 
 @dataclass(frozen=True)
@@ -51,8 +47,6 @@ class LoadedModel:
     _session: Any
     batching: Batching | None = None
     _ends: dict[str, Any] = field(default_factory=dict)  # tensor name -> the session's handle
-    _loops: bool = True  # then what was quick may take any time for another value
-    _quick: dict[tuple[str, ...], bool] = field(default_factory=dict)  # by what is fetched
 
     def run(
         self,
@@ -89,25 +83,24 @@ class LoadedModel:
     def _run(
         self, feeds: Mapping[str, Array], fetches: Sequence[Any], timeout_seconds: float | None
     ) -> list[Array]:
-        asked = tuple(info.name for info in fetches)
-        text = _options(timeout_seconds, is_quick=self._quick.get(asked, False))
-        options = None if text is None else pywrap_tf_session.TF_NewBufferFromString(text)
-        started = time.perf_counter()
+        options = None
+        if timeout_seconds is not None and timeout_seconds < MAX_TIMEOUT_SECONDS:
+            milliseconds = max(1, int(timeout_seconds * 1000))
+            text = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
+            options = pywrap_tf_session.TF_NewBufferFromString(text)
         try:
             # The layer below Session.run: the same call into the runtime, per-call options
             # included, without Session.run's check of feeds against static shapes.
             values = self._session._call_tf_sessionrun(
                 options,
                 {self._end(name): value for name, value in feeds.items()},
-                [self._end(name) for name in asked],
+                [self._end(info.name) for info in fetches],
                 [],
                 None,
             )
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from error
         finally:
-            seconds = time.perf_counter() - started
-            self._quick[asked] = seconds < QUICK_SECONDS and not self._loops
             if options is not None:
                 pywrap_tf_session.TF_DeleteBuffer(options)
         return [_as_array(value, info.dtype) for value, info in zip(values, fetches, strict=True)]
@@ -130,21 +123,6 @@ class LoadedModel:
         self._ends.clear()
         gc.collect()  # graph, operations and session refer to each other
         _give_back_memory()
-
-
-def _options(timeout_seconds: float | None, *, is_quick: bool) -> bytes | None:
-    """What the session is told of one run; None where there is nothing to tell.
-
-    To hand a run to TensorFlow's threads and wait for them takes longer than many a small graph.
-    Nothing could stop it in this thread, so it has no timeout then.
-    """
-    if is_quick:
-        return IN_THIS_THREAD
-    if timeout_seconds is None or timeout_seconds >= MAX_TIMEOUT_SECONDS:
-        return None
-    milliseconds = max(1, int(timeout_seconds * 1000))
-    text: bytes = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
-    return text
 
 
 def _give_back_memory() -> None:
@@ -183,8 +161,7 @@ def load(
     """
     saved_model = _read(path)
     _check_tags(saved_model, tags, path)
-    operations = _operations(saved_model)
-    _register_operations(saved_model, operations)
+    _register_operations(saved_model)
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=session_config)
     try:
@@ -197,8 +174,7 @@ def load(
     except Exception as error:  # a damaged file can fail anywhere inside TensorFlow's loader
         session.close()
         raise ServingError(Code.INTERNAL, f"cannot load {path}: {error}") from error
-    signatures = dict(meta_graph.signature_def)
-    return LoadedModel(signatures, session, batching, _loops=not LOOPS.isdisjoint(operations))
+    return LoadedModel(dict(meta_graph.signature_def), session, batching)
 
 
 def _read(path: Path) -> Any:
@@ -228,9 +204,9 @@ def _check_tags(saved_model: Any, tags: Sequence[str], path: Path) -> None:
         )
 
 
-def _operations(saved_model: Any) -> set[str]:
-    """The names of all operations, and of functions that are called like one."""
-    return {
+def _register_operations(saved_model: Any) -> None:
+    """Make tensorflow-text's operations known if this graph has any that TensorFlow lacks."""
+    names = {
         node.op
         for meta_graph in saved_model.meta_graphs
         for nodes in (
@@ -239,10 +215,6 @@ def _operations(saved_model: Any) -> set[str]:
         )
         for node in nodes
     }
-
-
-def _register_operations(saved_model: Any, names: set[str]) -> None:
-    """Make tensorflow-text's operations known if this graph has any that TensorFlow lacks."""
     functions = {
         function.signature.name
         for meta_graph in saved_model.meta_graphs

@@ -63,35 +63,12 @@ def test_scalars_come_back_as_arrays(model):
     assert text.dtype == object and text[()] == b"a\0"
 
 
-def test_a_timeout_stops_the_graph_also_where_it_was_quick_before(model):
-    run(model, "count", ["n"], n=np.int32(1))
+def test_a_timeout_stops_the_graph(model):
     started = time.monotonic()
     with pytest.raises(ServingError) as caught:
         run(model, "count", ["n"], timeout_seconds=0.1, n=np.int32(2**31 - 1))
     assert caught.value.code == Code.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 20
-
-
-def test_a_quick_graph_without_loops_runs_in_the_thread_that_asks(model, graph_model, monkeypatch):
-    told = []
-    options = saved_model._options
-
-    def watched(seconds, *, is_quick):
-        told.append(is_quick)
-        return options(seconds, is_quick=is_quick)
-
-    monkeypatch.setattr(saved_model, "_options", watched)
-    x = np.zeros(3, np.float32)
-    graph_model._quick.clear()
-    ticks = iter([0.0, 0.0019, 0.0, 0.0021, 0.0, 0.0])
-    monkeypatch.setattr(saved_model.time, "perf_counter", lambda: next(ticks))
-    for _ in range(3):
-        assert run(graph_model, "serving_default", ["fine"], x=x)[0].tolist() == [1, 1, 1]
-    assert told == [False, True, False], "as its last run was"
-    ticks = iter([0.0] * 4)
-    for _ in range(2):
-        assert run(model, "count", ["n"], n=np.int32(3))[0] == 3
-    assert told[3:] == [False, False], "it has a loop"
 
 
 def test_a_tensor_that_the_graph_lacks_is_named(model):

@@ -72,9 +72,17 @@ for line in sys.stdin:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Who runs tests imports TensorFlow as commands do; the process above them never needs it."""
+    """Who runs tests imports TensorFlow as commands do; the process above them never needs it.
+
+    There graphs are run as they were traced: TensorFlow rewrites each before its first run, which
+    takes as long as all else of that, and most tests run a graph a few times. The commands and
+    servers that tests start have theirs rewritten, as users have.
+    """
     if "PYTEST_XDIST_WORKER" in os.environ:
         quiet.import_tensorflow()
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def pytest_collection_finish() -> None:
@@ -260,6 +268,13 @@ def undisturbed(commands: Commands, once: Callable[..., pathlib.Path]) -> Traine
 
     folder = once("undisturbed", train)
     return Trained(argv(folder), folder)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_behind() -> None:
+    """What the files before have made and still hold is not looked at again by each collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

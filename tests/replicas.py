@@ -83,8 +83,11 @@ def main(kind: str, out: str, *names: str) -> None:
     quiet.import_tensorflow()
     import generate as golden
     import numpy as np
+    import tensorflow as tf
 
     from training import strategy
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # as conftest
 
     chosen = strategy.make(kind, replicas=2 if kind == "mirrored" else None)
     assert chosen.num_replicas_in_sync == (1 if kind == "one" else 2)

@@ -42,10 +42,10 @@ def absent(package: str) -> Iterator[None]:
 def import_tensorflow() -> None:
     """Imports TensorFlow and Keras and lets TensorFlow find its devices, silently.
 
-    Keras imports scikit-learn where there is one, for wrappers that nobody here uses (decision
-    0020); it is told that there is none.
+    Keras imports scikit-learn and Matplotlib where they are, for wrappers and galleries that nobody
+    here uses (decision 0020); it is told that there are none.
     """
-    with startup(), absent("sklearn"):
+    with startup(), absent("sklearn"), absent("matplotlib"):
         import keras
         import tensorflow as tf
 

@@ -154,7 +154,8 @@ def load(
 ) -> LoadedModel:
     """Read the SavedModel in the folder `path` and restore its variables.
 
-    `session_config` is a tensorflow.ConfigProto.
+    `session_config` is a tensorflow.ConfigProto; what this process has set for its own functions
+    does not count.
 
     Raises:
         ServingError: if the folder does not hold a complete SavedModel with these tags.
@@ -163,7 +164,7 @@ def load(
     _check_tags(saved_model, tags, path)
     _register_operations(saved_model)
     graph = tf.Graph()
-    session = tf.compat.v1.Session(graph=graph, config=session_config)
+    session = tf.compat.v1.Session(graph=graph, config=session_config or tf.compat.v1.ConfigProto())
     try:
         with graph.as_default():
             meta_graph = tf.compat.v1.saved_model.load(session, list(tags), str(path))

@@ -181,12 +181,20 @@ def coloured(pictures: tf.Tensor, channels: int) -> tf.Tensor:
 def picture(content: tf.Tensor, about: tf.Tensor) -> tf.Tensor:
     """string [], a JPEG or PNG -> uint8 [H, W, 3], upright, transparency over white; traceable.
 
+    One function of TensorFlow's for all graphs: hundreds of operations are traced once.
+
     Args:
         about: string [], how messages call it.
 
     Raises:
         tf.errors.InvalidArgumentError: as `Images.read`.
     """
+    seen: tf.Tensor = _picture(content, about)
+    return seen
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)] * 2, autograph=False)
+def _picture(content: tf.Tensor, about: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies(_checks(content, about)):
         content = tf.identity(content)
     seen: tf.Tensor = tf.cond(

@@ -13,6 +13,7 @@ from tokenizers import Regex, pre_tokenizers
 
 CUT = b"\xff"  # between two words
 SPECIAL = b"\xfe"  # stands for the end token, as a word of its own
+PLANES = 0x40000  # code points; past those nothing is a blank, a letter or a digit
 
 
 def words(text: tf.Tensor, end: str) -> tf.RaggedTensor:
@@ -45,7 +46,7 @@ def _members(expression: str) -> str:
 
     Asked of the `tokenizers` library, since its Unicode tables and TensorFlow's differ in age.
     """
-    characters = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
+    characters = "".join(map(chr, (*range(0xD800), *range(0xE000, PLANES))))
     keep = pre_tokenizers.Split(Regex(f"{expression}+"), "removed", invert=True)
     ranges = []
     for run, _ in keep.pre_tokenize_str(characters):

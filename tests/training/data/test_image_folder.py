@@ -211,19 +211,22 @@ def damaged():
     return bytes(content)
 
 
-UNUSABLE = {
-    "truncated": (encoded()[:-200], "1.JPEG is cut off: the end of the file is missing"),
-    "cmyk": (encoded("CMYK"), "1.JPEG is a CMYK JPEG, for printing"),
-    "one pixel": (encoded(size=(1, 1)), "1.JPEG has 1 x 1 pixels; a side has at least 4"),
-    "vast": (encoded("1", (20_000, 20_000), "PNG"), "1.JPEG has 20000 x 20000 pixels; it may"),
-    "damaged": (damaged(), "1.JPEG cannot be read or decoded; it is damaged"),
+UNUSABLE = {  # made when they are asked for: to write the vast one takes a second
+    "truncated": (lambda: encoded()[:-200], "1.JPEG is cut off: the end of the file is missing"),
+    "cmyk": (lambda: encoded("CMYK"), "1.JPEG is a CMYK JPEG, for printing"),
+    "one pixel": (lambda: encoded(size=(1, 1)), "1.JPEG has 1 x 1 pixels; a side has at least 4"),
+    "vast": (
+        lambda: encoded("1", (20_000, 20_000), "PNG"),
+        "1.JPEG has 20000 x 20000 pixels; it may",
+    ),
+    "damaged": (damaged, "1.JPEG cannot be read or decoded; it is damaged"),
 }
 
 
 @pytest.mark.parametrize(("content", "words"), UNUSABLE.values(), ids=UNUSABLE)
 def test_a_picture_that_cannot_be_decoded_is_named_when_it_comes(tree, tmp_path, content, words):
     folder = shutil.copytree(tree, tmp_path / "tree")
-    (folder / "train" / "dog" / "1.JPEG").write_bytes(content)
+    (folder / "train" / "dog" / "1.JPEG").write_bytes(content())
     data = examples(image_folder.read(folder))
     with pytest.raises(UserError, match=f"train/dog/{words}"), readable(data):
         taken(data, "train", 12, 1)

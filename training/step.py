@@ -90,7 +90,9 @@ def descend(
         _move_if_finite(move, [g / scale for g in gradients], loss_scale)
         return {**logs, "loss_scale": scale}
 
-    compute = compiled(gradients_of) if compile else gradients_of
+    compute = gradients_of
+    if compile or micro_batches > 1:  # traced once for all parts
+        compute = tf.function(gradients_of, jit_compile=compile, autograph=False)
     batch = draws.added(batch, model, training=True)
     parts: list[Part] = []
     for micro_batch in cut(batch, micro_batches):

@@ -59,7 +59,7 @@ def main() -> None:
             "dqn_atari",
             {"return": games},
             unit=f"{GAMES} games each",
-            title=f"Atari Breakout after {steps:,} agent steps on a CPU, of the paper's 12,500,000: "
+            title=f"Atari Breakout after {steps:,} of the paper's 12,500,000 agent steps: "
             f"mean {statistics.mean(means):.1f}, by chance {chance:.1f}",
             picture=lambda file: played.draw(file, curves, {"by chance": chance}),
             means=means,

@@ -1,6 +1,7 @@
 """TensorFlow starts up in silence: its C++ libraries write to the terminal before they listen."""
 
 import contextlib
+import gc
 import os
 import sys
 import tempfile
@@ -39,13 +40,26 @@ def absent(package: str) -> Iterator[None]:
             del sys.modules[package]
 
 
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """What is made meanwhile stays: the garbage collector does not look for any in it, ever."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if on:
+            gc.enable()
+
+
 def import_tensorflow() -> None:
     """Imports TensorFlow and Keras and lets TensorFlow find its devices, silently.
 
     Keras imports scikit-learn and Matplotlib where they are, for wrappers and galleries that nobody
     here uses (decision 0020); it is told that there are none.
     """
-    with startup(), absent("sklearn"), absent("matplotlib"):
+    with startup(), kept(), absent("sklearn"), absent("matplotlib"):
         import keras
         import tensorflow as tf
 

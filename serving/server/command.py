@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 import signal
@@ -152,10 +153,13 @@ def _without_keras() -> Iterator[None]:
 
 def _import_tensorflow() -> None:
     """Seconds that flags, --help and a taken port need not wait for."""
+    gc.disable()  # nothing that imports make is garbage
     with _quietly(), _without_keras():
         from serving.server import saved_model
 
         saved_model.find_devices()
+    gc.freeze()
+    gc.enable()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its import sets its own level
 
 

@@ -128,6 +128,8 @@ def test_the_scale_doubles_after_two_thousand_good_steps_in_a_row():
 
 REPLICAS = """
 import json
+from training import quiet
+quiet.import_tensorflow()
 import keras, numpy as np, tensorflow as tf
 from training import averages, loss_scale, optimization, optimizers, step, strategy
 

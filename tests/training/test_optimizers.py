@@ -227,6 +227,8 @@ def test_a_restored_optimizer_goes_on_to_the_bit(kind, tmp_path: pathlib.Path):
 
 REPLICAS = """
 import json
+from training import quiet
+quiet.import_tensorflow()
 import keras, numpy as np, tensorflow as tf
 from training import averages, optimization, optimizers, step, strategy
 

@@ -91,7 +91,7 @@ def descend(
         return {**logs, "loss_scale": scale}
 
     compute = gradients_of
-    if compile or micro_batches > 1:  # traced once for all parts
+    if compile or micro_batches > 1:  # then all parts share one trace
         compute = tf.function(gradients_of, jit_compile=compile, autograph=False)
     batch = draws.added(batch, model, training=True)
     parts: list[Part] = []

@@ -77,6 +77,18 @@ def test_micro_batches_and_xla_take_the_step_of_the_whole_batch(objective):
         assert given_logs == pytest.approx(logs, rel=1e-5)
 
 
+@pytest.mark.parametrize("compile", [False, True])
+def test_micro_batches_are_traced_once(compile):
+    traced = []
+
+    def objective(model, batch, *, training):
+        traced.append(batch["tokens"].shape)
+        return next_token(model, batch, training=training)
+
+    moved(objective, micro_batches=4, compile=compile)
+    assert traced == [(2, 6)]
+
+
 @pytest.mark.parametrize(
     ("rows", "cores", "wanted"),
     [(12, 2, 2), (7, 2, 1), (7, 16, 1), (12, 16, 6), (12, 5, 4), (2, 2, 1), (1, 4, 1)],

@@ -172,25 +172,22 @@ class BytePairs:
     @functools.cached_property
     def _encode(self) -> Any:
         """One function of TensorFlow's for all graphs: hundreds of operations are traced once."""
-
-        def encode(text: tf.Tensor) -> tf.RaggedTensor:
-            merger = self._merger
-            words = splitting.words(
-                text_codec.require_utf8(text), END if self.end is not None else ""
-            )
-            symbols = merger.byte2unicode.lookup(tf.strings.bytes_split(words.flat_values))
-            # Not `merger.tokenize`: it splits otherwise than GPT-2 does, takes a digit (U+096C) out
-            # of the text for its own use, and keeps each word it ever saw in a table that grows.
-            ids = merger.token_to_id_map.lookup(merger._bpe_merge_tf(symbols))
-            if self.end is not None:
-                mark = self.vocabulary[ALPHABET[splitting.SPECIAL[0]]]
-                ids = ids.with_flat_values(
-                    tf.where(ids.flat_values == mark, self.end, ids.flat_values),
-                )
-            return words.with_values(tf.cast(ids, tf.int32)).merge_dims(1, 2)
-
         signature = [tf.TensorSpec([None], tf.string)]
-        return tf.function(encode, input_signature=signature, autograph=False)
+        return tf.function(self._encoded, input_signature=signature, autograph=False)
+
+    def _encoded(self, text: tf.Tensor) -> tf.RaggedTensor:
+        merger = self._merger
+        words = splitting.words(text_codec.require_utf8(text), END if self.end is not None else "")
+        symbols = merger.byte2unicode.lookup(tf.strings.bytes_split(words.flat_values))
+        # Not `merger.tokenize`: it splits otherwise than GPT-2 does, takes a digit (U+096C) out
+        # of the text for its own use, and keeps each word it ever saw in a table that grows.
+        ids = merger.token_to_id_map.lookup(merger._bpe_merge_tf(symbols))
+        if self.end is not None:
+            mark = self.vocabulary[ALPHABET[splitting.SPECIAL[0]]]
+            ids = ids.with_flat_values(
+                tf.where(ids.flat_values == mark, self.end, ids.flat_values),
+            )
+        return words.with_values(tf.cast(ids, tf.int32)).merge_dims(1, 2)
 
     @functools.cached_property
     def _pieces(self) -> tf.Tensor:

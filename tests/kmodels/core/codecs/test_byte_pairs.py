@@ -3,6 +3,7 @@
 Whatever needs keras-nlp (imported once, some 7 s) takes the `graph` or `export` fixture.
 """
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -14,8 +15,10 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import tensorflow as tf
+from tokenizers import Regex, pre_tokenizers
 
 from kmodels.core.codecs import folder as codec_folder
+from kmodels.core.codecs import splitting
 from kmodels.core.codecs.byte_pairs import ALPHABET, END, BytePairs
 
 CORPUS = (
@@ -173,6 +176,20 @@ def test_the_graph_gives_pythons_ids_for_any_text_and_back(codec, graph, texts):
     assert tokens.dtype == tf.int32
     assert tokens.to_list() == [codec.tokens(text).tolist() for text in texts]
     assert [text.decode() for text in codec.decode(tokens).numpy()] == texts
+
+
+def test_past_the_planes_looked_at_nothing_is_a_blank_a_letter_or_a_digit():
+    rest = "".join(map(chr, range(splitting.PLANES, sys.maxunicode + 1)))
+    kinds = pre_tokenizers.Split(Regex(r"[\s\p{L}\p{N}]+"), "removed", invert=True)
+    assert kinds.pre_tokenize_str(rest + "a") == [("a", (len(rest), len(rest) + 1))]
+
+
+def test_encoding_is_traced_once_for_all_graphs(codec):
+    anew = dataclasses.replace(codec)
+    for texts in (["a fox"], ["", "it's the dog's"]):
+        found = tf.function(anew.encode, autograph=False)(tf.constant(texts))
+        assert found.to_list() == [codec.tokens(text).tolist() for text in texts]
+    assert anew._encode.experimental_get_tracing_count() == 1
 
 
 def test_a_row_is_encoded_the_same_alone_and_in_company(graph):

@@ -10,7 +10,7 @@ import PIL.ImageOps
 import pytest
 import tensorflow as tf
 
-from kmodels.core.codecs import folder
+from kmodels.core.codecs import folder, images
 from kmodels.core.codecs.images import PNG, Images, picture
 
 SMOOTH = np.stack(
@@ -30,9 +30,7 @@ def codec(**changes):
 
 
 def pixels(content):
-    return tf.function(picture, autograph=False)(
-        tf.constant(content), tf.constant("image 0")
-    ).numpy()
+    return picture(tf.constant(content), tf.constant("image 0")).numpy()
 
 
 def by_pillow(content):
@@ -143,6 +141,12 @@ def test_a_picture_alone_is_the_picture_in_a_batch():
     together = read(tf.constant(contents)).numpy()
     for row, content in enumerate(contents):
         assert np.array_equal(read(tf.constant([content])).numpy()[0], together[row])
+
+
+def test_reading_is_traced_once_for_all_graphs():
+    for made in (codec(), codec(channels=1)):
+        tf.function(made.read, autograph=False)(tf.constant(made.examples))
+    assert images._picture.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize(

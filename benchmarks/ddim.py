@@ -1,14 +1,15 @@
 """How long does it take to make pictures by DDIM, with our SavedModel and with diffusers?
 
-    python -m benchmarks.ddim --rounds=7
+    python -m benchmarks.ddim
 
 The U-Net is that of `benchmarks.generative_step`: a million parameters at 32 pixels, float32,
 random weights, linear schedule, eta 0, predicted data cut off. Ours is the exported SavedModel,
 loaded session style as TensorFlow Serving does, asked with seeds; its PNG files are part of its
 time, and a row has the same bits alone and in company (decision 0032). diffusers has its U-Net, in
 both memory layouts of which the faster counts, and its scheduler, whose pictures are a batch; they
-end as bytes of colours too. The floor is the U-Net's convolutions and matrix products for the whole
-batch, by the faster of PyTorch and TensorFlow.
+end as bytes of colours too. A turn is some seconds of answers: a process that has just been woken
+gives its first one late, ours later than PyTorch's. The floor is the U-Net's convolutions and
+matrix products for the whole batch, by the faster of PyTorch and TensorFlow.
 """
 
 import dataclasses
@@ -34,7 +35,7 @@ class Flags:
 
     Attributes:
         rounds: Times that each peer has its turn.
-        calls: Answers in a turn.
+        looks: Of the network at a picture in a turn, and at least one answer.
         steps: Of the sampler; one table each.
         only: Peers to run, by the beginnings of their names; all where empty.
         save: Whether to write docs/results/ddim.json and .png.
@@ -45,7 +46,7 @@ class Flags:
     """
 
     rounds: int = 7
-    calls: int = 1
+    looks: int = 400
     steps: tuple[int, ...] = (10, 50)
     only: tuple[str, ...] = ()
     save: bool = True
@@ -156,7 +157,8 @@ def measure(
 ) -> tuple[dict[str, list[float]], dict[str, str], float]:
     """Milliseconds an answer by peer and round, a line about each, and the others' share."""
     given = [f"--saved={flags.saved}", f"--batch={batch}", f"--count={count}"]
-    found = peers.measured(__file__, names, rounds=flags.rounds, units=flags.calls, arguments=given)
+    calls = max(1, flags.looks // (count * batch))
+    found = peers.measured(__file__, names, rounds=flags.rounds, units=calls, arguments=given)
     values = {name: [1e3 * s for s in row] for name, row in found.seconds.items()}
     peers.fastest(values, found.about)
     return values, found.about, found.busy

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -81,34 +82,33 @@ class GroupNormalization(keras.layers.GroupNormalization):
 def _grouped(groups: int, epsilon: float) -> Callable[..., tf.Tensor]:
     """Normalises maps [B, P, C] by groups of channels, then scales and shifts each channel.
 
-    All that touches every number is written out, and its gradient too: places are summed first and
-    channels of a group after, for sums over both at once have to move the numbers before, and a
-    gradient found by rule goes over them twice as often.
+    All that touches every number is written out, and its gradient too: places are averaged first
+    and channels of a group after, for means over both at once have to move the numbers before, and
+    a gradient found by rule goes over them twice as often.
     """
 
-    def total(values: tf.Tensor) -> tf.Tensor:
-        """Sums over places: [B, 1, C]."""
-        return tf.reduce_sum(values, 1, keepdims=True)
+    def mean(values: tf.Tensor) -> tf.Tensor:
+        """Over places: [B, 1, C]."""
+        return tf.reduce_mean(values, 1, keepdims=True)
 
     def shared(values: tf.Tensor) -> tf.Tensor:
         """Means over a group's channels, for each of them: [B, 1, C]."""
-        channels = values.shape[2]
-        parts = tf.reshape(values, (-1, groups, channels // groups))
-        means = tf.reduce_mean(parts, 2, keepdims=True)
-        return tf.reshape(tf.broadcast_to(means, tf.shape(parts)), (-1, 1, channels))
+        size = values.shape[2] // groups
+        means = tf.reduce_mean(tf.reshape(values, (-1, 1, groups, size)), 3)
+        return tf.gather(means, np.repeat(np.arange(groups), size), axis=2)
 
     @tf.custom_gradient
     def normalised(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        share = 1 / x.shape[1]
-        away = x - shared(total(x) * share)
-        scale = tf.math.rsqrt(shared(total(tf.square(away)) * share) + epsilon)
+        away = x - shared(mean(x))
+        scale = tf.math.rsqrt(shared(mean(tf.square(away))) + epsilon)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            level, slope = total(upstream), total(upstream * away)
+            level, slope = mean(upstream), mean(upstream * away)
             into = upstream * (scale * gamma)
-            into -= away * (scale**3 * shared(gamma * slope) * share)
-            into -= scale * shared(gamma * level) * share
-            return into, tf.reduce_sum(slope * scale, (0, 1)), tf.reduce_sum(level, (0, 1))
+            into -= away * (scale**3 * shared(gamma * slope))
+            into -= scale * shared(gamma * level)
+            along = tf.reduce_sum(slope * scale, (0, 1)), tf.reduce_sum(level, (0, 1))
+            return into, *(x.shape[1] * each for each in along)
 
         return away * (scale * gamma) + beta, gradient
 

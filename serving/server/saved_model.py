@@ -11,7 +11,8 @@ import gc
 import glob
 import importlib.util
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ log = logging.getLogger(__name__)
 GRAPH_FILE, TEXT_FILE = "saved_model.pb", "saved_model.pbtxt"
 # gRPC tells of a call without a deadline that three hundred thousand million years are left.
 MAX_TIMEOUT_SECONDS = 1e9
+# To give a run to TensorFlow's threads, and to wait for it there, takes longer than a tiny model.
+QUICK_SECONDS = 0.001
+LOOPS = {"While", "StatelessWhile", "Enter", "RefEnter"}
+HERE = pywrap_tf_session.TF_NewBufferFromString(
+    tf.compat.v1.RunOptions(inter_op_thread_pool=-1).SerializeToString()
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,9 @@ class LoadedModel:
     signatures: Mapping[str, Any]
     _session: Any
     batching: Batching | None = None
+    has_loops: bool = True
     _ends: dict[str, Any] = field(default_factory=dict)  # tensor name -> the session's handle
+    _quick: dict[tuple[str, ...], int] = field(default_factory=dict)  # see `_run`
 
     def run(
         self,
@@ -83,26 +92,31 @@ class LoadedModel:
     def _run(
         self, feeds: Mapping[str, Array], fetches: Sequence[Any], timeout_seconds: float | None
     ) -> list[Array]:
-        options = None
-        if timeout_seconds is not None and timeout_seconds < MAX_TIMEOUT_SECONDS:
-            milliseconds = max(1, int(timeout_seconds * 1000))
-            text = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
-            options = pywrap_tf_session.TF_NewBufferFromString(text)
+        """Runs here, and without a timeout, what was quick for feeds as large as these.
+
+        `_quick` has the largest number of values for which that was so, and nothing of fetches
+        whose last run was slow. A loop may be quick once and then go on for ever.
+        """
+        key, size = tuple(info.name for info in fetches), sum(v.size for v in feeds.values())
+        quick = self._quick.get(key, -1)
+        began = time.perf_counter()
         try:
-            # The layer below Session.run: the same call into the runtime, per-call options
-            # included, without Session.run's check of feeds against static shapes.
-            values = self._session._call_tf_sessionrun(
-                options,
-                {self._end(name): value for name, value in feeds.items()},
-                [self._end(info.name) for info in fetches],
-                [],
-                None,
-            )
+            with _options(timeout_seconds, here=size <= quick) as options:
+                # The layer below Session.run: the same call into the runtime, per-call options
+                # included, without Session.run's check of feeds against static shapes.
+                values = self._session._call_tf_sessionrun(
+                    options,
+                    {self._end(name): value for name, value in feeds.items()},
+                    [self._end(name) for name in key],
+                    [],
+                    None,
+                )
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from error
-        finally:
-            if options is not None:
-                pywrap_tf_session.TF_DeleteBuffer(options)
+        if self.has_loops or time.perf_counter() - began > QUICK_SECONDS:
+            self._quick.pop(key, None)
+        elif size > quick:
+            self._quick[key] = size
         return [_as_array(value, info.dtype) for value, info in zip(values, fetches, strict=True)]
 
     def _end(self, name: str) -> Any:
@@ -123,6 +137,23 @@ class LoadedModel:
         self._ends.clear()
         gc.collect()  # graph, operations and session refer to each other
         _give_back_memory()
+
+
+@contextlib.contextmanager
+def _options(timeout_seconds: float | None, *, here: bool) -> Iterator[Any]:
+    """How the session runs, as TensorFlow has it."""
+    if here:
+        yield HERE
+    elif timeout_seconds is None or timeout_seconds >= MAX_TIMEOUT_SECONDS:
+        yield None
+    else:
+        milliseconds = max(1, int(timeout_seconds * 1000))
+        text = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
+        options = pywrap_tf_session.TF_NewBufferFromString(text)
+        try:
+            yield options
+        finally:
+            pywrap_tf_session.TF_DeleteBuffer(options)
 
 
 def _give_back_memory() -> None:
@@ -162,7 +193,8 @@ def load(
     """
     saved_model = _read(path)
     _check_tags(saved_model, tags, path)
-    _register_operations(saved_model)
+    operations = _operations(saved_model)
+    _register(operations)
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=session_config or tf.compat.v1.ConfigProto())
     try:
@@ -175,7 +207,8 @@ def load(
     except Exception as error:  # a damaged file can fail anywhere inside TensorFlow's loader
         session.close()
         raise ServingError(Code.INTERNAL, f"cannot load {path}: {error}") from error
-    return LoadedModel(dict(meta_graph.signature_def), session, batching)
+    has_loops = not LOOPS.isdisjoint(operations)
+    return LoadedModel(dict(meta_graph.signature_def), session, batching, has_loops)
 
 
 def _read(path: Path) -> Any:
@@ -205,23 +238,21 @@ def _check_tags(saved_model: Any, tags: Sequence[str], path: Path) -> None:
         )
 
 
-def _register_operations(saved_model: Any) -> None:
+def _operations(saved_model: Any) -> set[str]:
+    """The names of all operations of all graphs, in functions too."""
+    names: set[str] = set()
+    functions: set[str] = set()
+    for meta_graph in saved_model.meta_graphs:
+        names.update(node.op for node in meta_graph.graph_def.node)
+        for function in meta_graph.graph_def.library.function:
+            functions.add(function.signature.name)
+            names.update(node.op for node in function.node_def)
+    return names - functions
+
+
+def _register(operations: Collection[str]) -> None:
     """Make tensorflow-text's operations known if this graph has any that TensorFlow lacks."""
-    names = {
-        node.op
-        for meta_graph in saved_model.meta_graphs
-        for nodes in (
-            meta_graph.graph_def.node,
-            *(function.node_def for function in meta_graph.graph_def.library.function),
-        )
-        for node in nodes
-    }
-    functions = {
-        function.signature.name
-        for meta_graph in saved_model.meta_graphs
-        for function in meta_graph.graph_def.library.function
-    }
-    unknown = sorted(n for n in names - functions if op_def_registry.get(n) is None)
+    unknown = sorted(n for n in operations if op_def_registry.get(n) is None)
     if not unknown:
         return
     # The kernels alone: importing the package would bring a second Keras into the process.

@@ -1,8 +1,8 @@
 """The gRPC services: each method decodes a request, calls the engine and encodes its answer."""
 
 import logging
+import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from serving.server.metrics import Metrics
 from serving.server.observation import Observer
 from serving.server.observed import observe
 from serving.server.prediction import ProtoInputs
+from serving.server.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +72,14 @@ def make_server(
         "grpc.so_reuseport": 0,  # a second server on the same port is a mistake
         **dict(channel_arguments),
     }
+    # A call takes a thread when it begins, and one of its turns once its message is there.
+    workers = Workers(threads + max_waiting, name="request")
     server = grpc.server(
-        # A call takes a thread when it begins, and one of its turns once its message is there.
-        ThreadPoolExecutor(threads + max_waiting, thread_name_prefix="request"),
+        workers,  # type: ignore[arg-type]
         maximum_concurrent_rpcs=threads + max_waiting,
         options=list(options.items()),
     )
+    weakref.finalize(server, workers.shutdown, wait=False)
     prediction_service = PredictionService(engine, as_content=as_content)
     if observer is not None:
         observe(prediction_service, observer)

@@ -13,7 +13,6 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import starlette.requests
@@ -28,6 +27,7 @@ from serving.server import json_output
 from serving.server.connections import impatient
 from serving.server.errors import Code, ServingError, invalid_argument
 from serving.server.rest import Reply, Request, RestService, refusal
+from serving.server.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class WebServer:
         self._config = config
         self._listener = listener
         self.port = int(listener.getsockname()[1])
-        self._pool = ThreadPoolExecutor(config.threads, thread_name_prefix="rest")
+        self._pool = Workers(config.threads, name="rest")
         self._inside = 0  # requests that are waiting or being answered; the event loop's own
         self._server = uvicorn.Server(
             uvicorn.Config(

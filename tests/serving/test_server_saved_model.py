@@ -64,11 +64,41 @@ def test_scalars_come_back_as_arrays(model):
 
 
 def test_a_timeout_stops_the_graph(model):
+    """Even if the same outputs have been quick before."""
+    run(model, "count", ["n"], n=np.int32(3))
     started = time.monotonic()
     with pytest.raises(ServingError) as caught:
         run(model, "count", ["n"], timeout_seconds=0.1, n=np.int32(2**31 - 1))
     assert caught.value.code == Code.DEADLINE_EXCEEDED
     assert time.monotonic() - started < 20
+
+
+def test_what_was_quick_runs_in_the_callers_thread(graph_model, monkeypatch):
+    """As long as it is quick, and for no more values than were quick before."""
+    ask, seen = graph_model._session._call_tf_sessionrun, []
+
+    def asked(options, *words):
+        seen.append(options is saved_model.HERE)
+        return ask(options, *words)
+
+    monkeypatch.setattr(graph_model._session, "_call_tf_sessionrun", asked)
+    monkeypatch.setattr(saved_model, "QUICK_SECONDS", 60.0)
+    graph_model._quick.clear()
+    for size in (2, 2, 1, 3, 3):
+        (fine,) = run(graph_model, "serving_default", ["fine"], x=np.zeros(size, np.float32))
+        assert fine.tolist() == [1] * size
+    assert seen == [False, True, True, False, True]
+    monkeypatch.setattr(saved_model, "QUICK_SECONDS", 0.0)
+    for _ in range(2):
+        run(graph_model, "serving_default", ["fine"], x=np.zeros(2, np.float32))
+    assert seen[5:] == [True, False]
+
+
+def test_what_loops_is_left_to_tensorflow(model, monkeypatch):
+    monkeypatch.setattr(saved_model, "QUICK_SECONDS", 60.0)
+    for _ in range(2):
+        run(model, "serving_default", ["y"], x=np.float32([[2]]))
+    assert not model._quick
 
 
 def test_a_tensor_that_the_graph_lacks_is_named(model):

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import itertools
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from serving.server import addresses
+from serving.server import addresses, memory
 from serving.server.flags import USAGE_STATUS, ServerConfig, parse
 from serving.server.log_lines import JsonLines, PlainLines
 
@@ -79,8 +80,11 @@ def _serve(config: ServerConfig, stop: threading.Event) -> int:
         server, web = _open(models, config, credentials, watch)
     if config.model_config_file and config.model_config_file_poll_wait_seconds:
         threading.Thread(target=_follow, args=(config, models, stop), daemon=True).start()
-    while not stop.wait(1.0):
-        pass
+    for second in itertools.count(1):
+        if stop.wait(1.0):
+            break
+        if second % memory.SECONDS == 0:
+            memory.give_back()
     log.info("stopping: waiting for requests in flight, at most %.0f s", DRAIN_SECONDS)
     models.drain()
     stopped = server.stop(DRAIN_SECONDS)
@@ -160,6 +164,7 @@ def _import_tensorflow() -> None:
         saved_model.find_devices()
     gc.freeze()
     gc.enable()
+    gc.collect()  # otherwise a quarter of all that is frozen must come before the next full one
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its import sets its own level
 
 

@@ -112,11 +112,15 @@ def from_base64(value: Any) -> bytes:
 
 def shown(value: Any) -> str:
     """A JSON value as a refusal quotes it: indented, and cut where it is long."""
+    encoder, text = json.JSONEncoder(indent=4, ensure_ascii=False, default=list), ""
     try:
-        text = json.dumps(value, indent=4, ensure_ascii=False, default=list)
+        for part in encoder.iterencode(value):
+            text += part
+            if len(text) > SHOWN_CHARACTERS:
+                return text[:SHOWN_CHARACTERS] + "..."
     except (RecursionError, TypeError, ValueError):
-        text = "..."
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+        return "..."
+    return text
 
 
 def type_name(value: Any) -> str:

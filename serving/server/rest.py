@@ -100,19 +100,22 @@ class RestService:
         """The reply to a request below /v1, a refusal included; a bug is 500 and logged."""
         call = _CALL.fullmatch(request.path) if request.method == "POST" else None
         watched = self._observer.begin(call["method"].capitalize() if call else "", "REST")
-        error = None
         try:
             body = self._call(call, request, watched) if call else self._look(request)
-            reply = Reply(HTTPStatus.OK, body)
-        except ServingError as refused:
-            error = refused
+        except ServingError as error:  # kept no longer: it holds this frame, and with it the body
+            return self._refused(error, call, watched)
         except Exception as failure:
             log.exception("a request failed unexpectedly")
-            error = ServingError(Code.INTERNAL, f"{type(failure).__name__}: {failure}")
+            text = f"{type(failure).__name__}: {failure}"
+            return self._refused(ServingError(Code.INTERNAL, text), call, watched)
         if call:
-            code, text = (error.code, error.message) if error else (Code.OK, "")
-            self._observer.end(watched, code, text)
-        return refusal(error) if error else reply
+            self._observer.end(watched, Code.OK)
+        return Reply(HTTPStatus.OK, body)
+
+    def _refused(self, error: ServingError, call: re.Match[str] | None, watched: Call) -> Reply:
+        if call:
+            self._observer.end(watched, error.code, error.message)
+        return refusal(error)
 
     def _call(self, call: re.Match[str], request: Request, watched: Call) -> bytes:
         choice = _choice(call)

@@ -6,7 +6,6 @@ what the wanted outputs need is computed. Both follow from running a session on 
 """
 
 import contextlib
-import ctypes
 import gc
 import glob
 import importlib.util
@@ -25,6 +24,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.framework import op_def_registry
 
+from serving.server import memory
 from serving.server.batching import Batching, rows_of
 from serving.server.errors import Code, ServingError
 
@@ -136,7 +136,7 @@ class LoadedModel:
         self._session.close()
         self._ends.clear()
         gc.collect()  # graph, operations and session refer to each other
-        _give_back_memory()
+        memory.give_back()
 
 
 @contextlib.contextmanager
@@ -154,12 +154,6 @@ def _options(timeout_seconds: float | None, *, here: bool) -> Iterator[Any]:
             yield options
         finally:
             pywrap_tf_session.TF_DeleteBuffer(options)
-
-
-def _give_back_memory() -> None:
-    """What was freed stays with the C library's allocator until it is told to return it."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _as_array(value: Any, dtype: int) -> Array:

@@ -63,7 +63,9 @@ class Workers(Executor):
             while cancel_futures and (task := self._tasks.get_nowait()) is not None:
                 task[0].cancel()
         self._tasks.put(None)
-        for thread in list(self._begun) if wait else ():
+        with self._lock:
+            threads = list(self._begun)
+        for thread in threads if wait else ():
             thread.join()
 
     def _watch(self) -> None:
@@ -94,7 +96,7 @@ class Workers(Executor):
                     return
                 thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._begun[thread] = NOT_BEGUN
-            thread.start()
+                thread.start()
 
     def _work(self) -> None:
         me = threading.current_thread()

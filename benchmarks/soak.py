@@ -5,9 +5,10 @@
 One server under mixed load: right requests over gRPC and REST, whose every answer is compared
 with what it must be; broken requests of all kinds; versions that come and go; new configurations.
 Every request must be answered, and memory must not grow by more than a twentieth once a tenth of
-the time is over. What counts is the least of some seconds: what one large request needs while it is
-answered is no growth. Requests of more than 16 MiB are refused (`--max_request_bytes`): without a bound,
-as TensorFlow Serving has none, one JSON body of hundreds of megabytes keeps the others waiting.
+the time is over. What counts is the least of some seconds: what a large request needs while it is
+answered is no growth. Requests of more than 16 MiB are refused (`--max_request_bytes`): without a
+bound, as TensorFlow Serving has none, one JSON body of hundreds of megabytes keeps the others
+waiting.
 """
 
 import collections

@@ -7,6 +7,7 @@ import pytest
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving.server import json_values
 from serving.server.errors import Code, ServingError
 from serving.server.json_input import parse, predict_inputs
 
@@ -264,3 +265,10 @@ def test_types_without_a_json_form_are_unimplemented():
     code, message = refusal('{"inputs": 1}', x=HALF)
     assert code == Code.UNIMPLEMENTED
     assert message == "Conversion of JSON Value: 1 to type: half"
+
+
+def test_of_a_large_value_only_what_is_quoted_is_written():
+    assert json_values.shown([1, {"b64": ""}]) == json.dumps([1, {"b64": ""}], indent=4)
+    text = json_values.shown([*range(1000), object()])  # the last is no JSON
+    assert text == json.dumps([*range(1000)], indent=4)[: json_values.SHOWN_CHARACTERS] + "..."
+    assert json_values.shown([object()]) == "..."

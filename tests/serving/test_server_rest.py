@@ -1,10 +1,13 @@
 """REST seen by an HTTP client: paths, codes, bodies, limits; real models, a real port."""
 
 import contextlib
+import gc
 import gzip
 import http.client
 import json
 import threading
+import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from serving.server import saved_model
 from serving.server.engine import Engine
 from serving.server.errors import Code, ServingError
 from serving.server.repository import Policy, Repository
-from serving.server.rest import RestService, refusal
+from serving.server.rest import Request, RestService, refusal
 from serving.server.web import WebConfig, WebServer, listen, unzip
 
 ZOO = "/v1/models/zoo"
@@ -306,6 +309,24 @@ def test_too_large_a_request_is_refused_whether_it_says_its_size_or_not(engine):
         for large in (body + b" ", iter([body, b" "])):
             status, text = error(server.port, "POST", f"{ZOO}:predict", large)
             assert (status, text) == (413, f"The request is larger than {len(body)} bytes.")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(f"{ZOO}:predict", b"["), (f"{ZOO}:predict", b"{}"), (f"{ZOO}:x", b""), ("/v1/models/m", b"")],
+)
+def test_a_refused_request_is_forgotten_at_once(engine, path, body):
+    """And not only when Python looks for garbage: its body may be large."""
+    service = RestService(engine, timeout_seconds=30.0)
+    gc.disable()
+    try:
+        request = Request(method="POST", path=path, body=body, arrived=time.monotonic())
+        kept = weakref.ref(request)
+        assert service.answer(request).status == 400
+        del request
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 def let_in(port, body, answers):

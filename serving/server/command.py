@@ -58,6 +58,7 @@ def _set_up_logging(config: ServerConfig) -> None:
 
 
 def _serve(config: ServerConfig, stop: threading.Event) -> int:
+    memory.share_arenas()
     _check_addresses(config)
     log.info("starting from %s", config.model_config_file or config.model_base_path)
     with _starting():

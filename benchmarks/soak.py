@@ -126,8 +126,13 @@ def over_rest(port: int) -> Callable[[int], None]:
             connection.close()
         rows = 1 + number % 300
         body = json.dumps({"instances": [[number % 1000]] * rows})
-        connection.request("POST", "/v1/models/m:predict", body)
-        reply = connection.getresponse()
+        try:
+            connection.request("POST", "/v1/models/m:predict", body)
+            reply = connection.getresponse()
+        except ConnectionError:  # it was idle for so long that the server had hung up
+            connection.close()
+            connection.request("POST", "/v1/models/m:predict", body)
+            reply = connection.getresponse()
         value = json.loads(reply.read())
         assert value == {"predictions": [[number % 1000 * 0.5 + 2]] * rows}, value
 

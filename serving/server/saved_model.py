@@ -36,7 +36,13 @@ GRAPH_FILE, TEXT_FILE = "saved_model.pb", "saved_model.pbtxt"
 MAX_TIMEOUT_SECONDS = 1e9
 # To give a run to TensorFlow's threads, and to wait for it there, takes longer than a tiny model.
 QUICK_SECONDS = 0.001
+# What may be quick once and then go on, or wait, for ever.
 LOOPS = {"While", "StatelessWhile", "Enter", "RefEnter"}
+WAITS = {
+    *("QueueDequeueV2", "QueueDequeueManyV2", "QueueDequeueUpToV2"),
+    *("QueueEnqueueV2", "QueueEnqueueManyV2", "Stage", "Unstage", "IteratorGetNext"),
+    *("PyFunc", "PyFuncStateless", "EagerPyFunc"),
+}
 HERE = pywrap_tf_session.TF_NewBufferFromString(
     tf.compat.v1.RunOptions(inter_op_thread_pool=-1).SerializeToString()
 )
@@ -53,7 +59,7 @@ class LoadedModel:
     signatures: Mapping[str, Any]
     _session: Any
     batching: Batching | None = None
-    has_loops: bool = True
+    is_bounded: bool = False  # none of its operations goes on, or waits, for ever
     _ends: dict[str, Any] = field(default_factory=dict)  # tensor name -> the session's handle
     _quick: dict[tuple[str, ...], int] = field(default_factory=dict)  # see `_run`
 
@@ -95,7 +101,7 @@ class LoadedModel:
         """Runs here, and without a timeout, what was quick for feeds as large as these.
 
         `_quick` has the largest number of values for which that was so, and nothing of fetches
-        whose last run was slow. A loop may be quick once and then go on for ever.
+        whose last run was slow, nor of a graph that is not bounded.
         """
         key, size = tuple(info.name for info in fetches), sum(v.size for v in feeds.values())
         quick = self._quick.get(key, -1)
@@ -113,7 +119,7 @@ class LoadedModel:
                 )
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from error
-        if self.has_loops or time.perf_counter() - began > QUICK_SECONDS:
+        if not self.is_bounded or time.perf_counter() - began > QUICK_SECONDS:
             self._quick.pop(key, None)
         elif size > quick:
             self._quick[key] = size
@@ -201,8 +207,8 @@ def load(
     except Exception as error:  # a damaged file can fail anywhere inside TensorFlow's loader
         session.close()
         raise ServingError(Code.INTERNAL, f"cannot load {path}: {error}") from error
-    has_loops = not LOOPS.isdisjoint(operations)
-    return LoadedModel(dict(meta_graph.signature_def), session, batching, has_loops)
+    is_bounded = operations.isdisjoint(LOOPS | WAITS)
+    return LoadedModel(dict(meta_graph.signature_def), session, batching, is_bounded)
 
 
 def _read(path: Path) -> Any:

@@ -96,7 +96,13 @@ class Workers(Executor):
                     return
                 thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._begun[thread] = NOT_BEGUN
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the system has no more; the tasks wait for those there are
+                    del self._begun[thread]
+                    if not self._begun:
+                        raise
+                    return
 
     def _work(self) -> None:
         me = threading.current_thread()
@@ -138,5 +144,6 @@ def _do(
         result = act(*args, **kwargs)
     except BaseException as error:
         future.set_exception(error)
+        del future, args, kwargs  # the error holds this frame
     else:
         future.set_result(result)

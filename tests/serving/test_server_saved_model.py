@@ -94,11 +94,17 @@ def test_what_was_quick_runs_in_the_callers_thread(graph_model, monkeypatch):
     assert seen[5:] == [True, False]
 
 
-def test_what_loops_is_left_to_tensorflow(model, monkeypatch):
+def test_what_may_go_on_for_ever_is_left_to_tensorflow(model, monkeypatch):
     monkeypatch.setattr(saved_model, "QUICK_SECONDS", 60.0)
     for _ in range(2):
         run(model, "serving_default", ["y"], x=np.float32([[2]]))
     assert not model._quick
+
+
+def test_only_known_operations_loop_or_wait(model, graph_model):
+    for name in saved_model.LOOPS | saved_model.WAITS:
+        assert name in tf.raw_ops.__dict__, name
+    assert graph_model.is_bounded and not model.is_bounded
 
 
 def test_a_tensor_that_the_graph_lacks_is_named(model):

@@ -1,6 +1,8 @@
 """Few threads for quick tasks, more beside long ones."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -59,6 +61,42 @@ def test_there_are_at_most_as_many_threads_as_allowed(make):
     assert len(pool._begun) == 3 and pool._tasks.qsize() >= 6
     go.set()
     assert all(future.result(SECONDS) for future in futures)
+
+
+def test_where_there_are_no_more_threads_the_others_go_on(make, monkeypatch):
+    pool, go = make(50), threading.Event()
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    futures = [pool.submit(go.wait, SECONDS) for _ in range(5)]
+    pause = threading.Event()
+    while pool._long < workers.AT_HAND:
+        pause.wait(0.001)
+    assert pool._look() and len(pool._begun) == workers.AT_HAND
+    go.set()
+    assert all(future.result(SECONDS) for future in futures)
+    with pytest.raises(RuntimeError, match="new thread"):
+        Workers(1, name="test")
+
+
+def test_a_failed_task_is_forgotten_with_its_future(make):
+    class Request:
+        def fail(self):
+            raise ValueError
+
+    pool, request = make(1), Request()
+    kept = weakref.ref(request)
+    gc.disable()
+    try:
+        future = pool.submit(lambda given: given.fail(), request)
+        assert isinstance(future.exception(SECONDS), ValueError)
+        assert pool.submit(divmod, 7, 2).result(SECONDS) == (3, 1)  # and the thread is past it
+        del request, future
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 def test_one_thread_may_be_all(make):

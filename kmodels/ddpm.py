@@ -274,10 +274,19 @@ class DDPM(keras.Model):
         quadratic: tf.Tensor | None = None,
         hold: diffusion.Hold | None = None,
     ) -> tf.Tensor:
-        """As `diffusion.sample` has it, pictures cut off at 1; labels and scale as `guided`."""
+        """As `diffusion.sample` has it, pictures cut off at 1; labels and scale as `guided`.
+
+        Weights are read once, and not at every turn of its loop.
+        """
+        weights = [(weight, tf.convert_to_tensor(weight)) for weight in self.weights]
+
+        def predict(x: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
+            with keras.StatelessScope(state_mapping=weights):
+                return self.guided(x, times, labels, scale)
+
         return diffusion.sample(
             self.process,
-            lambda x, times: self.guided(x, times, labels, scale),
+            predict,
             start,
             seeds=seeds,
             steps=steps,

@@ -8,7 +8,9 @@ cosine). Shapes: B batch.
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
+import operator
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
@@ -73,9 +75,12 @@ class Process:
         self, x: tf.Tensor, noise: tf.Tensor, times: tf.Tensor, *, clip: float | None = 1.0
     ) -> tf.Tensor:
         """The data that x_t and a prediction of its noise speak of, cut off at -clip and clip."""
+        return _cut_off(_mixed(self.cleaning(times), x, noise), clip)
+
+    def cleaning(self, times: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What x_t and its noise are taken by to give the data, float64 [...] as the times."""
         bar = self.alpha_bar(times)
-        clean = _each(tf.sqrt(1 / bar), x) * x - _each(tf.sqrt(1 / bar - 1), x) * noise
-        return clean if clip is None else tf.clip_by_value(clean, -clip, clip)
+        return tf.sqrt(1 / bar), -tf.sqrt(1 / bar - 1)
 
     def back(
         self,
@@ -99,14 +104,29 @@ class Process:
             eta: float32 [B], 0 adds no noise, 1 as much as DDPM.
             fresh: Standard normal [B, ...].
         """
+        return _mixed(self.going_back(times, before=before, eta=eta), clean, x, fresh)
+
+    def going_back(
+        self, times: tf.Tensor, *, before: tf.Tensor, eta: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What `back` takes the data, x and the new noise by, float64 [...] as the times."""
         now, then = self.alpha_bar(times), self.alpha_bar(before)
         share = tf.cast(eta, tf.float64)
         spread = share * tf.sqrt((1 - then) / (1 - now) * (1 - now / then))
         led = tf.sqrt(tf.maximum(1 - then - spread**2, 0) / (1 - now))
         if self.variance == "large":
             spread = tf.where(before < 0, tf.zeros_like(share), share * tf.sqrt(1 - now / then))
-        kept = tf.sqrt(then) - led * tf.sqrt(now)
-        return _each(kept, x) * clean + _each(led, x) * x + _each(spread, x) * fresh
+        return tf.sqrt(then) - led * tf.sqrt(now), led, spread
+
+
+def _mixed(factors: Iterable[tf.Tensor], *parts: tf.Tensor) -> tf.Tensor:
+    """The sum of parts [B, ...], each times its factor [B]."""
+    products = [_each(f, part) * part for f, part in zip(factors, parts, strict=True)]
+    return functools.reduce(operator.add, products)
+
+
+def _cut_off(clean: tf.Tensor, clip: float | None) -> tf.Tensor:
+    return clean if clip is None else tf.clip_by_value(clean, -clip, clip)
 
 
 def _each(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
@@ -134,11 +154,11 @@ def quadratically(process: Process, steps: tf.Tensor, left: tf.Tensor) -> tf.Ten
 def visited(
     process: Process, steps: tf.Tensor, turn: tf.Tensor, *, quadratic: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The time at which a sampler stands before its turn, and the next one, int32 [B] each.
+    """The time at which a sampler stands before its turn, and the next one, int32 [..., B] each.
 
     Args:
         steps: int32 [B], S of each row.
-        turn: int32, from 0 on; a row that is done stays at its last one.
+        turn: int32 [] or [..., 1], from 0 on; a row that is done stays at its last one.
         quadratic: bool [B], whether a row's times are spread `quadratically`; None is no row.
     """
     left = tf.maximum(steps - turn, 1)
@@ -174,21 +194,27 @@ def sample(
         hold: Changes what a turn has made.
     """
     shape = start.shape[1:]
+    most = tf.reduce_max(steps)
+    turns = tf.range(most)[:, None]
+    times, before = visited(process, steps, turns, quadratic=quadratic)  # [S, B], as all below
+    going = turns < steps
+    stays = tf.constant([0.0, 1.0, 0.0], tf.float64)[:, None, None]  # x as it is
+    back = tf.where(going, process.going_back(times, before=before, eta=eta), stays)
+    factors = tf.cast(tf.concat([process.cleaning(times), back], 0), start.dtype)
 
     def body(turn: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        times, before = visited(process, steps, turn, quadratic=quadratic)
-        clean = process.cleaned(x, predict(x, times), times, clip=clip)
-        fresh = tf.cond(
+        now = tf.unstack(factors[:, turn])
+        clean = _cut_off(_mixed(now[:2], x, predict(x, times[turn])), clip)
+        moved = tf.cond(
             tf.reduce_any(eta > 0),
-            lambda: rows.normal(seeds, shape, turn=turn + 1),
-            lambda: tf.zeros_like(x),
+            lambda: _mixed(now[2:], clean, x, rows.normal(seeds, shape, turn=turn + 1)),
+            lambda: _mixed(now[2:4], clean, x),
         )
-        moved = process.back(x, clean, times, before=before, eta=eta, fresh=fresh)
-        moved = moved if hold is None else hold(moved, turn, before)
-        going = tf.reshape(turn < steps, [-1] + [1] * len(shape))
-        return turn + 1, tf.where(going, moved, x)
+        if hold is not None:
+            here = tf.reshape(going[turn], [-1] + [1] * len(shape))
+            moved = tf.where(here, hold(moved, turn, before[turn]), x)
+        return turn + 1, moved
 
-    most = tf.reduce_max(steps)
     invariants = tf.TensorShape([]), start.shape
     loop = tf.while_loop(
         lambda turn, x: turn < most, body, (tf.constant(0), start), shape_invariants=invariants

@@ -71,11 +71,13 @@ def _layered(epsilon: float) -> Callable[..., tf.Tensor]:
 class GroupNormalization(keras.layers.GroupNormalization):
     """Keras's, over maps [B, H, W, C] of known sides, in fewer operations; float32 inside."""
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
+    def call(self, x: tf.Tensor, offset: tf.Tensor | None = None) -> tf.Tensor:
+        """Of x, or of x with an offset [B, C] at all its places."""
         height, width, channels = x.shape[1:]
         whole = tf.reshape(tf.cast(x, tf.float32), (-1, height * width, channels))
         gamma, beta = (tf.cast(v, tf.float32) for v in (self.gamma, self.beta))
-        whole = _grouped(self.groups, self.epsilon)(whole, gamma, beta)
+        more = () if offset is None else (tf.cast(offset, tf.float32)[:, None],)
+        whole = _grouped(self.groups, self.epsilon)(whole, gamma, beta, *more)
         return tf.cast(tf.reshape(whole, (-1, height, width, channels)), x.dtype)
 
 
@@ -84,7 +86,8 @@ def _grouped(groups: int, epsilon: float) -> Callable[..., tf.Tensor]:
 
     All that touches every number is written out, and its gradient too: places are averaged first
     and channels of a group after, for means over both at once have to move the numbers before, and
-    a gradient found by rule goes over them twice as often.
+    a gradient found by rule goes over them twice as often. An offset [B, 1, C] that the maps are
+    to have before goes into what is taken away from them.
     """
 
     def mean(values: tf.Tensor) -> tf.Tensor:
@@ -98,17 +101,20 @@ def _grouped(groups: int, epsilon: float) -> Callable[..., tf.Tensor]:
         return tf.gather(means, np.repeat(np.arange(groups), size), axis=2)
 
     @tf.custom_gradient
-    def normalised(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        away = x - shared(mean(x))
+    def normalised(
+        x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, *offset: tf.Tensor
+    ) -> tuple[tf.Tensor, Any]:
+        away = x - (shared(mean(x) + offset[0]) - offset[0] if offset else shared(mean(x)))
         scale = tf.math.rsqrt(shared(mean(tf.square(away))) + epsilon)
 
-        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
             level, slope = mean(upstream), mean(upstream * away)
             into = upstream * (scale * gamma)
             into -= away * (scale**3 * shared(gamma * slope))
             into -= scale * shared(gamma * level)
             along = tf.reduce_sum(slope * scale, (0, 1)), tf.reduce_sum(level, (0, 1))
-            return into, *(x.shape[1] * each for each in along)
+            beside = tuple(tf.reduce_sum(into, 1, keepdims=True) for _ in offset)
+            return into, *(x.shape[1] * each for each in along), *beside
 
         return away * (scale * gamma) + beta, gradient
 

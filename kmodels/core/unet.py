@@ -97,8 +97,8 @@ class ResBlock(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, time: tf.Tensor, training: bool = False) -> tf.Tensor:
         y = self.conv_1(activations.silu(self.norm_1(x)))
-        y = y + self.time(activations.silu(time))[:, None, None]
-        y = self.conv_2(self.dropout(activations.silu(self.norm_2(y)), training=training))
+        y = self.norm_2(y, self.time(activations.silu(time)))
+        y = self.conv_2(self.dropout(activations.silu(y), training=training))
         return (self.skip(x) if self.widens else x) + y
 
 

@@ -134,6 +134,33 @@ def test_groups_are_normalised_over_places_and_their_channels(dtype):
     np.testing.assert_allclose(tf.cast(given, tf.float32), wanted, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+def test_an_offset_is_as_if_it_had_been_added_before(dtype):
+    random = np.random.default_rng(1)
+    maps = tf.cast(random.normal(3, 2, (2, 3, 5, 6)), dtype)
+    offset = tf.cast(random.normal(0, 4, (2, 6)), dtype)
+    layer = GroupNormalization(2, epsilon=1e-6)
+    layer.build(maps.shape)
+    layer.gamma.assign(np.linspace(0.5, 2, 6)), layer.beta.assign(np.arange(6) / 7)
+
+    def all_of(call):
+        wanted = [maps, offset, layer.gamma.value, layer.beta.value]
+        with tf.GradientTape() as tape:
+            tape.watch(wanted)
+            y = call()
+            total = tf.reduce_sum(tf.cast(y, tf.float32) ** 3)
+        return [y, *tape.gradient(total, wanted)]
+
+    ours = all_of(lambda: layer.call(maps, offset))
+    before = all_of(lambda: layer.call(maps + offset[:, None, None]))
+    for given, wanted in zip(ours, before, strict=True):
+        room = (1e-4 if dtype == tf.float32 else 0.1) * np.abs(wanted).max()
+        assert given.dtype == wanted.dtype and given.shape == wanted.shape
+        np.testing.assert_allclose(
+            tf.cast(given, tf.float32), tf.cast(wanted, tf.float32), atol=room
+        )
+
+
 @pytest.mark.parametrize("way", ["eager", "compiled", "half"])
 @pytest.mark.parametrize(
     "kinds",

@@ -5,11 +5,12 @@
 The U-Net is that of `benchmarks.generative_step`: a million parameters at 32 pixels, float32,
 random weights, linear schedule, eta 0, predicted data cut off. Ours is the exported SavedModel,
 loaded session style as TensorFlow Serving does, asked with seeds; its PNG files are part of its
-time, and a row has the same bits alone and in company (decision 0032). diffusers has its U-Net, in
-both memory layouts of which the faster counts, and its scheduler, whose pictures are a batch; they
-end as bytes of colours too. A turn is some seconds of answers: a process that has just been woken
-gives its first one late, ours later than PyTorch's. The floor is the U-Net's convolutions and
-matrix products for the whole batch, by the faster of PyTorch and TensorFlow.
+time, and a row has the same bits alone and in company (decision 0032). diffusers has its U-Net and
+its scheduler, whose pictures are a batch; they end as bytes of colours too. Of each the fastest
+way counts: all threads for an operation or one, which for maps of one small picture may be faster,
+and diffusers in both memory layouts. A turn is some seconds of answers: a process that has just
+been woken gives its first one late, ours later than PyTorch's. The floor is the U-Net's
+convolutions and matrix products for the whole batch, by the faster of PyTorch and TensorFlow.
 """
 
 import dataclasses
@@ -27,6 +28,7 @@ from benchmarks.generative_step import LAYOUTS, UNET
 from benchmarks.steps import REFERENCES, Make
 
 BATCHES = (1, 8)
+THREADS = {"all threads": 0, "one thread": 1}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,15 +80,16 @@ def export(folder: pathlib.Path) -> Any:
     return model
 
 
-def caller(flags: Flags) -> Callable[[], served.Answer]:
+def caller(flags: Flags, *, threads: int = 0) -> Callable[[], served.Answer]:
     """Pictures of the seeds from 0 on, by the SavedModel in a TensorFlow session."""
     count = np.array([flags.count], np.int32)
-    return served.caller(flags.saved, "sample", seed=np.arange(flags.batch), steps=count)
+    seeds = np.arange(flags.batch)
+    return served.caller(flags.saved, "sample", threads=threads, seed=seeds, steps=count)
 
 
-def ours(flags: Flags) -> tuple[peers.Job, str]:
+def ours(flags: Flags, *, threads: int) -> tuple[peers.Job, str]:
     """What a server answers."""
-    call = caller(flags)
+    call = caller(flags, threads=threads)
 
     def job(calls: int) -> None:
         for _ in range(calls):
@@ -112,12 +115,16 @@ def sampled(network: Any, start: Any, count: int) -> np.ndarray:
     return pictures
 
 
-def diffusers_ddim(flags: Flags, *, layout: str, compiled: bool) -> tuple[peers.Job, str]:
+def diffusers_ddim(
+    flags: Flags, *, layout: str, compiled: bool, threads: int
+) -> tuple[peers.Job, str]:
     """diffusers' network and scheduler, from new noise each time."""
     import torch
 
     from benchmarks import generative_twins
 
+    if threads:
+        torch.set_num_threads(threads)
     torch.manual_seed(0)
     order = torch.channels_last if layout == "channels-last" else torch.contiguous_format
     network = generative_twins.unet(**UNET).eval().to(memory_format=order)
@@ -142,11 +149,16 @@ def floor(flags: Flags, *, library: str) -> tuple[peers.Job, str]:
 
 def makers(flags: Flags) -> dict[str, Make]:
     """The peers by name; what stands after a colon is a variant, the fastest counts."""
-    found: dict[str, Make] = {"ours": lambda: ours(flags)}
+    found: dict[str, Make] = {}
+    for way, threads in THREADS.items():
+        found[f"ours:{way}"] = functools.partial(ours, flags, threads=threads)
     for name, compiled in (("torch-compile", True), ("torch-eager", False)):
+        make = functools.partial(diffusers_ddim, flags, compiled=compiled)
         for layout in LAYOUTS:
-            make = functools.partial(diffusers_ddim, flags, layout=layout, compiled=compiled)
-            found[f"{name}:{layout}"] = make
+            found[f"{name}:{layout}"] = functools.partial(make, layout=layout, threads=0)
+        found[f"{name}:channels-last, one thread"] = functools.partial(
+            make, layout="channels-last", threads=1
+        )
     for library in (*(f"torch-{layout}" for layout in LAYOUTS), "tensorflow"):
         found[f"floor:{library}"] = functools.partial(floor, flags, library=library)
     return found

@@ -25,21 +25,29 @@ def asker(folder: pathlib.Path, signature: str) -> Callable[..., Answer]:
     return ask
 
 
-def opened(folder: pathlib.Path, signature: str) -> tuple[Any, Any]:
-    """A session that has loaded the model, and the SignatureDef."""
+def opened(folder: pathlib.Path, signature: str, *, threads: int = 0) -> tuple[Any, Any]:
+    """A session that has loaded the model, and the SignatureDef.
+
+    Args:
+        threads: That share an operation, the server's `--tensorflow_intra_op_parallelism`; 0 is
+            one for each processor.
+    """
     import tensorflow as tf
 
-    session = tf.compat.v1.Session(graph=tf.Graph())
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads)
+    session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
     with session.graph.as_default():
         meta = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
     return session, meta.signature_def[signature]
 
 
-def caller(folder: pathlib.Path, signature: str, **given: Any) -> Callable[[], Answer]:
+def caller(
+    folder: pathlib.Path, signature: str, *, threads: int = 0, **given: Any
+) -> Callable[[], Answer]:
     """Asks one signature the same question again and again; what is left out has its default."""
     import tensorflow as tf
 
-    session, found = opened(folder, signature)
+    session, found = opened(folder, signature, threads=threads)
     values: Mapping[str, Any] = {
         **{name: tf.make_ndarray(value) for name, value in found.defaults.items()},
         **given,

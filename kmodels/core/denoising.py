@@ -21,7 +21,7 @@ NO_LABEL = -1
 USUAL = 50  # steps of a sampler where a caller asks for no number
 NAMED = 20  # classes that a refusal lists
 SPACINGS = "uniform", "quadratic"  # of a sampler's times
-PLACES = 2**14  # of pictures that are made at once: 16 of 32 pixels, one of 128 or more
+PLACES = 2**14  # of pictures that one chain makes at once: 16 of 32 pixels, one of 128 or more
 
 
 class Denoiser(Protocol):

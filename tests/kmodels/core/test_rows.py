@@ -86,7 +86,7 @@ def test_a_row_alone_is_multiplied_as_in_company():
     assert answer(given[:0])["twice"].shape == (0, 700)
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7, 15])
 def test_groups_have_at_most_so_many_rows_and_leave_none_out(count):
     sizes = []
 
@@ -96,6 +96,10 @@ def test_groups_have_at_most_so_many_rows_and_leave_none_out(count):
 
     a, b = tf.range(count), tf.ones([count, 2])
     given = rows.in_groups(function, (a, b), (2,), most=3).numpy()
-    assert [int(size) for size in sizes] == [3] * (count // 3) + [count % 3] * (count % 3 > 0)
-    assert given[:, 0].tolist() == [i + 100 * min(3, count - i // 3 * 3) for i in range(count)]
+    halves = [(count + 1) // 2, count // 2]
+    wanted = [min(3, half - at) for half in halves for at in range(0, half, 3)]
+    assert [int(size) for size in sizes] == wanted
+    assert given[:, 0].tolist() == [
+        i + 100 * size for i, size in enumerate(np.repeat(wanted, np.array(wanted, int)))
+    ]
     assert given.shape == (count, 2)

@@ -150,8 +150,8 @@ def in_groups(
     on_cpu = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"]) == 0
     middle = tf.where(on_cpu, (count + 1) // 2, count)
 
+    @tf.function(autograph=False)  # so that the file of an export has it once
     def half(begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-        @tf.autograph.experimental.do_not_convert
         def add(row: tf.Tensor, made: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             after = tf.minimum(row + most, end)
             answer = function(*[value[row:after] for value in values])

@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ LOOKS = 20  # at memory
 SAMPLES = 12  # of a look, a second each: more than from one giving back to the next
 MOST_BYTES = 2**24  # of a request
 SECONDS = 60.0  # until a request is lost
+IDLE_SECONDS = 2.0  # after which a connection is not asked again: at 5 the server hangs up
 CHANGE_SECONDS = 3.0
 
 
@@ -121,19 +123,17 @@ def over_rest(port: int) -> Callable[[int], None]:
     """The same by rows, on a connection that stays open for a while."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
 
+    answered = time.monotonic()
+
     def ask(number: int) -> None:
-        if number % 100 == 0:
+        nonlocal answered
+        if number % 100 == 0 or time.monotonic() - answered > IDLE_SECONDS:
             connection.close()
         rows = 1 + number % 300
         body = json.dumps({"instances": [[number % 1000]] * rows})
-        try:
-            connection.request("POST", "/v1/models/m:predict", body)
-            reply = connection.getresponse()
-        except ConnectionError:  # it was idle for so long that the server had hung up
-            connection.close()
-            connection.request("POST", "/v1/models/m:predict", body)
-            reply = connection.getresponse()
-        value = json.loads(reply.read())
+        connection.request("POST", "/v1/models/m:predict", body)
+        value = json.loads(connection.getresponse().read())
+        answered = time.monotonic()
         assert value == {"predictions": [[number % 1000 * 0.5 + 2]] * rows}, value
 
     return ask

@@ -8,9 +8,10 @@ loaded session style as TensorFlow Serving does, asked with seeds; its PNG files
 time, and a row has the same bits alone and in company (decision 0032). diffusers has its U-Net and
 its scheduler, whose pictures are a batch; they end as bytes of colours too. Of each the fastest
 way counts: all threads for an operation or one, which for maps of one small picture may be faster,
-and diffusers in both memory layouts. A turn is some seconds of answers: a process that has just
-been woken gives its first one late, ours later than PyTorch's. The floor is the U-Net's
-convolutions and matrix products for the whole batch, by the faster of PyTorch and TensorFlow.
+and diffusers with all threads in both memory layouts, with one in channels-last. A turn is some
+seconds of answers: a process that has just been woken gives its first one late, ours later than
+PyTorch's. The floor is the U-Net's convolutions and matrix products for the whole batch, by the
+faster of PyTorch and TensorFlow.
 """
 
 import dataclasses

@@ -59,6 +59,8 @@ def _set_up_logging(config: ServerConfig) -> None:
 
 def _serve(config: ServerConfig, stop: threading.Event) -> int:
     memory.share_arenas()
+    # Else a thread of gRPC's reads the connections, and wakes the one that answers (decision 0042).
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
     _check_addresses(config)
     log.info("starting from %s", config.model_config_file or config.model_base_path)
     with _starting():

@@ -1,5 +1,6 @@
 """What the server can do, free of any protocol: gRPC decodes, calls this, and encodes."""
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -73,6 +74,13 @@ class Engine:
         self._repositories = repositories
         self._check_methods = check_methods
         self._on_run = on_run
+        self._only_at_once = False
+
+    def at_once(self) -> "Engine":
+        """The same, but NotAtOnce is raised where a run may take its time."""
+        engine = copy.copy(self)
+        engine._only_at_once = True
+        return engine
 
     def predict(
         self,
@@ -92,7 +100,7 @@ class Engine:
         signature = signature or prediction.DEFAULT_SIGNATURE
         with self._run(choice, "Predict", signature) as (version, model):
             outputs = prediction.predict(
-                model,
+                self._runner(model),
                 signature,
                 inputs,
                 output_filter=output_filter,
@@ -116,7 +124,7 @@ class Engine:
         _check_deadline(timeout_seconds)
         with self._run(choice, "Classify", signature) as (version, model):
             found = classification.classify(
-                model,
+                self._runner(model),
                 signature,
                 examples,
                 timeout_seconds=timeout_seconds,
@@ -140,7 +148,7 @@ class Engine:
         _check_deadline(timeout_seconds)
         with self._run(choice, "Regress", signature) as (version, model):
             found = classification.regress(
-                model,
+                self._runner(model),
                 signature,
                 examples,
                 timeout_seconds=timeout_seconds,
@@ -164,7 +172,7 @@ class Engine:
         _check_deadline(timeout_seconds)
         with self._run(choice, "MultiInference", "") as (version, model):
             results = classification.multi_inference(
-                model,
+                self._runner(model),
                 tasks,
                 examples,
                 timeout_seconds=timeout_seconds,
@@ -229,6 +237,9 @@ class Engine:
             return lease
         signature = signature or prediction.DEFAULT_SIGNATURE
         return _timed(lease, lambda spent: on_run(choice.name, api, signature, spent))
+
+    def _runner(self, model: LoadedModel) -> LoadedModel:
+        return model.at_once if self._only_at_once else model
 
     def _lease(self, choice: ModelChoice) -> AbstractContextManager[tuple[int, LoadedModel]]:
         if not choice.name:

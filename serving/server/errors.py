@@ -47,3 +47,7 @@ def servable_not_found(model: str, version: int | None) -> ServingError:
     """No loaded version fits the request; `version` is None where the latest was asked for."""
     wanted = f"Latest({model})" if version is None else f"Specific({model}, {version})"
     return ServingError(Code.NOT_FOUND, f"Servable not found for request: {wanted}")
+
+
+class NotAtOnce(Exception):
+    """What was asked for at once, or not at all, would have to wait."""

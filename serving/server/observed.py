@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from serving.server.errors import Code
+from serving.server.errors import Code, NotAtOnce
 from serving.server.observation import Call, Observer
 
 APIS = ("Predict", "Classify", "Regress", "MultiInference")
@@ -27,6 +27,8 @@ def _watched(
         _describe(call, request)
         try:
             reply = answer(request, context)
+        except NotAtOnce:  # it is answered another time
+            raise
         except BaseException:
             code = context.code()
             number = code.value[0] if code is not None else Code.INTERNAL

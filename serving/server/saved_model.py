@@ -6,10 +6,13 @@ what the wanted outputs need is computed. Both follow from running a session on 
 """
 
 import contextlib
+import dataclasses
+import functools
 import gc
 import glob
 import importlib.util
 import logging
+import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +29,7 @@ from tensorflow.python.framework import op_def_registry
 
 from serving.server import memory
 from serving.server.batching import Batching, rows_of
-from serving.server.errors import Code, ServingError
+from serving.server.errors import Code, NotAtOnce, ServingError
 
 Array = np.ndarray[Any, Any]
 log = logging.getLogger(__name__)
@@ -36,16 +39,48 @@ GRAPH_FILE, TEXT_FILE = "saved_model.pb", "saved_model.pbtxt"
 MAX_TIMEOUT_SECONDS = 1e9
 # To give a run to TensorFlow's threads, and to wait for it there, takes longer than a tiny model.
 QUICK_SECONDS = 0.001
+# What takes less than to wake another thread, and has been quick for so many runs on end.
+AT_ONCE_SECONDS, STEADY_RUNS = 0.0001, 100
 # What may be quick once and then go on, or wait, for ever.
 LOOPS = {"While", "StatelessWhile", "Enter", "RefEnter"}
 WAITS = {
     *("QueueDequeueV2", "QueueDequeueManyV2", "QueueDequeueUpToV2"),
     *("QueueEnqueueV2", "QueueEnqueueManyV2", "Stage", "Unstage", "IteratorGetNext"),
-    *("PyFunc", "PyFuncStateless", "EagerPyFunc"),
+    *("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile"),
 }
-HERE = pywrap_tf_session.TF_NewBufferFromString(
-    tf.compat.v1.RunOptions(inter_op_thread_pool=-1).SerializeToString()
+IN_THIS_THREAD = contextlib.nullcontext(
+    pywrap_tf_session.TF_NewBufferFromString(
+        tf.compat.v1.RunOptions(inter_op_thread_pool=-1).SerializeToString()
+    )
 )
+
+
+@dataclass
+class _Pace:
+    """How long the runs of the same outputs have taken since the last slow one."""
+
+    values: int = -1  # the most that one was given
+    runs: int = 0  # with no more values than that
+    seconds: float = math.inf  # of the quickest, lately
+
+    def note(self, values: int, seconds: float) -> None:
+        """A run has ended."""
+        if seconds > QUICK_SECONDS:
+            self.values, self.runs, self.seconds = -1, 0, math.inf
+            return
+        if values > self.values:
+            self.values, self.runs = values, 0
+        self.runs += 1
+        self.seconds = min(seconds, 1.1 * self.seconds)
+
+    def is_quick(self, values: int) -> bool:
+        """Whether a run with so many values is likely to be."""
+        return values <= self.values
+
+    def is_steady(self, values: int) -> bool:
+        """Whether others may wait for such a run."""
+        is_short = self.seconds < AT_ONCE_SECONDS
+        return is_short and self.runs >= STEADY_RUNS and self.is_quick(values)
 
 
 @dataclass(frozen=True)
@@ -61,7 +96,13 @@ class LoadedModel:
     batching: Batching | None = None
     is_bounded: bool = False  # none of its operations goes on, or waits, for ever
     _ends: dict[str, Any] = field(default_factory=dict)  # tensor name -> the session's handle
-    _quick: dict[tuple[str, ...], int] = field(default_factory=dict)  # see `_run`
+    _paces: dict[tuple[str, ...], _Pace] = field(default_factory=dict)  # by names of outputs
+    only_at_once: bool = False  # refuse to run what others might have to wait for
+
+    @functools.cached_property
+    def at_once(self) -> "LoadedModel":
+        """The same model, which raises NotAtOnce where a run may take its time."""
+        return dataclasses.replace(self, only_at_once=True)
 
     def run(
         self,
@@ -82,10 +123,13 @@ class LoadedModel:
 
         Raises:
             ServingError: with TensorFlow's own code and message when the graph refuses.
+            NotAtOnce: see `at_once`.
         """
         rows = {name: value for name, value in feeds.items() if name not in constant}
         if self.batching is None or rows_of(rows) is None:
             return self._run(feeds, fetches, timeout_seconds)
+        if self.only_at_once:
+            raise NotAtOnce
         rest = {name: feeds[name] for name in constant}
         return self.batching.scheduler.submit(
             (id(self), tuple(info.name for info in fetches), frozenset(constant)),
@@ -100,14 +144,18 @@ class LoadedModel:
     ) -> list[Array]:
         """Runs here, and without a timeout, what was quick for feeds as large as these.
 
-        `_quick` has the largest number of values for which that was so, and nothing of fetches
-        whose last run was slow, nor of a graph that is not bounded.
+        A graph that is not bounded is never quick.
         """
         key, size = tuple(info.name for info in fetches), sum(v.size for v in feeds.values())
-        quick = self._quick.get(key, -1)
-        began = time.perf_counter()
+        pace = self._paces.setdefault(key, _Pace())
+        if self.only_at_once and not pace.is_steady(size):
+            raise NotAtOnce
+        here = pace.is_quick(size)
+        # In this thread what counts is its own work, however often others take the processor.
+        clock = time.thread_time if here else time.perf_counter
+        began = clock()
         try:
-            with _options(timeout_seconds, here=size <= quick) as options:
+            with IN_THIS_THREAD if here else _options(timeout_seconds) as options:
                 # The layer below Session.run: the same call into the runtime, per-call options
                 # included, without Session.run's check of feeds against static shapes.
                 values = self._session._call_tf_sessionrun(
@@ -119,10 +167,7 @@ class LoadedModel:
                 )
         except tf.errors.OpError as error:
             raise ServingError(Code(error.error_code), error.message) from error
-        if not self.is_bounded or time.perf_counter() - began > QUICK_SECONDS:
-            self._quick.pop(key, None)
-        elif size > quick:
-            self._quick[key] = size
+        pace.note(size, clock() - began if self.is_bounded else math.inf)
         return [_as_array(value, info.dtype) for value, info in zip(values, fetches, strict=True)]
 
     def _end(self, name: str) -> Any:
@@ -146,20 +191,18 @@ class LoadedModel:
 
 
 @contextlib.contextmanager
-def _options(timeout_seconds: float | None, *, here: bool) -> Iterator[Any]:
-    """How the session runs, as TensorFlow has it."""
-    if here:
-        yield HERE
-    elif timeout_seconds is None or timeout_seconds >= MAX_TIMEOUT_SECONDS:
+def _options(timeout_seconds: float | None) -> Iterator[Any]:
+    """How TensorFlow's threads are to run the session."""
+    if timeout_seconds is None or timeout_seconds >= MAX_TIMEOUT_SECONDS:
         yield None
-    else:
-        milliseconds = max(1, int(timeout_seconds * 1000))
-        text = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
-        options = pywrap_tf_session.TF_NewBufferFromString(text)
-        try:
-            yield options
-        finally:
-            pywrap_tf_session.TF_DeleteBuffer(options)
+        return
+    milliseconds = max(1, int(timeout_seconds * 1000))
+    text = tf.compat.v1.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
+    options = pywrap_tf_session.TF_NewBufferFromString(text)
+    try:
+        yield options
+    finally:
+        pywrap_tf_session.TF_DeleteBuffer(options)
 
 
 def _as_array(value: Any, dtype: int) -> Array:

@@ -3,7 +3,6 @@
 import logging
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import grpc
@@ -26,7 +25,7 @@ from tensorflow_serving.apis import (
 from serving.server import methods, model_config, tensors
 from serving.server.classification import examples_in, tasks_in
 from serving.server.engine import Classification, Engine, ModelChoice, Regression
-from serving.server.errors import Code, ServingError, invalid_argument
+from serving.server.errors import Code, NotAtOnce, ServingError, invalid_argument
 from serving.server.metrics import Metrics
 from serving.server.observation import Observer
 from serving.server.observed import observe
@@ -72,19 +71,22 @@ def make_server(
         "grpc.so_reuseport": 0,  # a second server on the same port is a mistake
         **dict(channel_arguments),
     }
-    # A call takes a thread when it begins, and one of its turns once its message is there.
-    workers = Workers(threads + max_waiting, name="request")
+    # Who asks for a state, or waits for a reload, takes no thread from those who ask a model.
+    workers, others = Workers(threads, name="request"), Workers(threads + max_waiting, name="other")
     server = grpc.server(
-        workers,  # type: ignore[arg-type]
+        methods.Calls(others),  # type: ignore[arg-type]
         maximum_concurrent_rpcs=threads + max_waiting,
         options=list(options.items()),
     )
-    weakref.finalize(server, workers.shutdown, wait=False)
-    prediction_service = PredictionService(engine, as_content=as_content)
+    for pool in (workers, others):
+        weakref.finalize(server, pool.shutdown, wait=False)
+    services = [PredictionService(e, as_content=as_content) for e in (engine, engine.at_once())]
     if observer is not None:
-        observe(prediction_service, observer)
-    model_service = ModelService(engine, observer.metrics if observer else None)
-    _register(server, prediction_service, model_service, threads)
+        for service in services:
+            observe(service, observer)
+    _register(server, prediction_service_pb2, services[0], workers, at_once=services[1])
+    metrics = observer.metrics if observer else None
+    _register(server, model_service_pb2, ModelService(engine, metrics), others)
     names = list(SERVICES)
     if has_health:
         health_service = health.HealthServicer()
@@ -97,24 +99,18 @@ def make_server(
 
 
 def _register(
-    server: grpc.Server, prediction_service: Any, model_service: Any, threads: int
+    server: grpc.Server, module: Any, service: Any, workers: Workers, **more: Any
 ) -> None:
-    """Who asks for a state, or waits for a reload, takes no turn from those who ask a model."""
-    arrivals, turns = methods.Arrivals(), methods.Turns(threads)
-    services: dict[str, tuple[Any, AbstractContextManager[None]]] = {
-        "PredictionService": (prediction_service, turns),
-        "ModelService": (model_service, nullcontext()),
-    }
-    for module in MODULES:
-        for name, descriptor in module.DESCRIPTOR.services_by_name.items():
-            service, turn = services[name]
-            methods.register(server, descriptor, service, arrivals=arrivals, turns=turn)
+    for descriptor in module.DESCRIPTOR.services_by_name.values():
+        methods.register(server, descriptor, service, workers=workers, **more)
 
 
 def _answer(context: grpc.ServicerContext, method: Callable[[], Reply]) -> Reply:
     """The method's reply, or its refusal as the call's status; a bug is INTERNAL and logged."""
     try:
         return method()
+    except NotAtOnce:
+        raise
     except ServingError as error:
         code, message = error.code, error.message
     except Exception as error:

@@ -70,10 +70,10 @@ def decode(proto: Any) -> np.ndarray[Any, Any]:
         raise ValueError(f"dtype number {proto.dtype} is not supported")
     if proto.tensor_shape.unknown_rank:
         raise ValueError("the shape has an unknown rank")
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    shape = [dim.size for dim in proto.tensor_shape.dim]
     size = math.prod(shape)
-    if any(extent < 0 for extent in shape) or size * layout.numpy.itemsize > MAX_TENSOR_BYTES:
-        raise ValueError(f"shape {shape} is not possible")
+    if min(shape, default=0) < 0 or size * layout.numpy.itemsize > MAX_TENSOR_BYTES:
+        raise ValueError(f"shape {tuple(shape)} is not possible")
     if proto.tensor_content:
         flat = _from_content(proto.tensor_content, layout, size)
     else:
@@ -82,7 +82,7 @@ def decode(proto: Any) -> np.ndarray[Any, Any]:
 
 
 def _from_content(content: bytes, layout: _Layout, size: int) -> np.ndarray[Any, Any]:
-    if layout.numpy == np.dtype(object):
+    if layout.numpy.hasobject:
         return _strings_from_content(content, size)
     if len(content) != size * layout.numpy.itemsize:
         raise ValueError(f"{len(content)} bytes do not make {size} values of {layout.numpy}")
@@ -114,7 +114,7 @@ def _strings_from_content(content: bytes, size: int) -> np.ndarray[Any, Any]:
 
 
 def _from_list(values: Any, layout: _Layout, size: int) -> np.ndarray[Any, Any]:
-    if layout.numpy == np.dtype(object):
+    if layout.numpy.hasobject:
         given = np.empty(len(values), object)
         given[:] = values
         fill: Any = b""

@@ -50,10 +50,19 @@ class Workers(Executor):
         if self._closed:
             raise RuntimeError("no task is taken after a shutdown")
         future: Future[R] = Future()
+        self.take(future, fn, *args, **kwargs)
+        return future
+
+    def take(
+        self, future: Future[R], fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """A task whose future is there already; it is cancelled after `shutdown`."""
+        if self._closed:
+            future.cancel()
+            return
         self._tasks.put((future, fn, args, kwargs))
         if not self._waits.is_set():
             self._waits.set()
-        return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no further tasks; those that have been taken are done, unless they are cancelled."""

@@ -78,17 +78,17 @@ def test_what_was_quick_runs_in_the_callers_thread(graph_model, monkeypatch):
     ask, seen = graph_model._session._call_tf_sessionrun, []
 
     def asked(options, *words):
-        seen.append(options is saved_model.HERE)
+        seen.append(options is saved_model.IN_THIS_THREAD.enter_result)
         return ask(options, *words)
 
     monkeypatch.setattr(graph_model._session, "_call_tf_sessionrun", asked)
     monkeypatch.setattr(saved_model, "QUICK_SECONDS", 60.0)
-    graph_model._quick.clear()
+    graph_model._paces.clear()
     for size in (2, 2, 1, 3, 3):
         (fine,) = run(graph_model, "serving_default", ["fine"], x=np.zeros(size, np.float32))
         assert fine.tolist() == [1] * size
     assert seen == [False, True, True, False, True]
-    monkeypatch.setattr(saved_model, "QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(saved_model, "QUICK_SECONDS", -1.0)
     for _ in range(2):
         run(graph_model, "serving_default", ["fine"], x=np.zeros(2, np.float32))
     assert seen[5:] == [True, False]
@@ -98,7 +98,7 @@ def test_what_may_go_on_for_ever_is_left_to_tensorflow(model, monkeypatch):
     monkeypatch.setattr(saved_model, "QUICK_SECONDS", 60.0)
     for _ in range(2):
         run(model, "serving_default", ["y"], x=np.float32([[2]]))
-    assert not model._quick
+    assert all(not pace.is_quick(0) for pace in model._paces.values())
 
 
 def test_only_known_operations_loop_or_wait(model, graph_model):

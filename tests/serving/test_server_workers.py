@@ -3,6 +3,7 @@
 import gc
 import threading
 import weakref
+from concurrent.futures import Future
 
 import pytest
 
@@ -134,6 +135,9 @@ def test_after_a_shutdown_nothing_is_taken(make, cancels):
     assert waits.cancelled() == cancels
     with pytest.raises(RuntimeError, match="after a shutdown"):
         pool.submit(divmod, 7, 2)
+    late = Future()
+    pool.take(late, divmod, 7, 2)
+    assert late.cancelled()
     go.set()
     assert begun.result(SECONDS)
     assert cancels or waits.result(SECONDS) == (3, 1)

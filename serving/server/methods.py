@@ -25,7 +25,7 @@ from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from serving.server.errors import NotAtOnce
-from serving.server.workers import Workers
+from serving.server.workers import Workers, do
 
 MESSAGE_SECONDS = 60.0  # for a message to arrive once its call has begun
 LOOK_SECONDS = 1.0  # how often to look for calls whose message is late
@@ -120,8 +120,7 @@ class Calls(Executor):
                 task = (respond, event, state, method, lambda: (text,), *codecs)
                 method.workers.take(ended, fn, *task)
             else:
-                _server._status(event, state, reply)
-                ended.set_result(None)
+                do(ended, _server._status, (event, state, reply), {})
             return finished
 
         self._awaited[ended] = (time.monotonic(), event.call)

@@ -127,7 +127,7 @@ class Workers(Executor):
                 self._tasks.put(None)  # for the next thread
                 return
             self._begun[me] = began = time.monotonic()
-            _do(*task)
+            do(*task)
             del task  # and with it the request and its answer
             self._begun[me] = NOT_BEGUN
             if time.monotonic() - began < LONG_SECONDS and self._leave(me):
@@ -144,9 +144,10 @@ class Workers(Executor):
             return True
 
 
-def _do(
+def do(
     future: Future[Any], act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
+    """A task, here and now; its error is the future's."""
     if not future.set_running_or_notify_cancel():
         return
     try:

@@ -35,7 +35,8 @@ LOOKS = 20  # at memory
 SAMPLES = 12  # of a look, a second each: more than from one giving back to the next
 MOST_BYTES = 2**24  # of a request
 SECONDS = 60.0  # until a request is lost
-IDLE_SECONDS = 2.0  # after which a connection is not asked again: at 5 the server hangs up
+HANGS_UP_SECONDS = 5.0  # after which the server closes a connection on which nobody asks
+IDLE_SECONDS = 2.0  # after which a connection is not asked again
 CHANGE_SECONDS = 3.0
 
 
@@ -77,12 +78,16 @@ class Load:
                     self._failures.append(failure)
                     self._stop.set()
                     return
-                with self._lock:
-                    self.counts[name] += 1
+                self.count(name)
                 self._stop.wait(pause)
 
         self._threads.append(threading.Thread(target=run, name=name))
         self._threads[-1].start()
+
+    def count(self, name: str) -> None:
+        """One more."""
+        with self._lock:
+            self.counts[name] += 1
 
     def wait(self, seconds: float) -> None:
         """Returns after that, or raises what has failed."""
@@ -119,21 +124,36 @@ def over_grpc(port: int) -> Callable[[int], None]:
     return ask
 
 
-def over_rest(port: int) -> Callable[[int], None]:
-    """The same by rows, on a connection that stays open for a while."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+def over_rest(port: int, late: Callable[[], None]) -> Callable[[int], None]:
+    """The same by rows, on a connection that stays open for a while.
 
-    answered = time.monotonic()
+    A request that breaks off is lost, unless this machine has stood still for so long between an
+    answer and the next request that the server had closed the connection: that is `late`.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    heard = time.monotonic()
+
+    def post(body: str) -> bytes:
+        connection.request("POST", "/v1/models/m:predict", body)
+        return connection.getresponse().read()
 
     def ask(number: int) -> None:
-        nonlocal answered
-        if number % 100 == 0 or time.monotonic() - answered > IDLE_SECONDS:
+        nonlocal heard
+        if number % 100 == 0 or time.monotonic() - heard > IDLE_SECONDS:
             connection.close()
+            heard = time.monotonic()
         rows = 1 + number % 300
         body = json.dumps({"instances": [[number % 1000]] * rows})
-        connection.request("POST", "/v1/models/m:predict", body)
-        value = json.loads(connection.getresponse().read())
-        answered = time.monotonic()
+        try:
+            reply = post(body)
+        except ConnectionError:
+            if time.monotonic() - heard < HANGS_UP_SECONDS:
+                raise
+            late()
+            connection.close()
+            reply = post(body)
+        heard = time.monotonic()
+        value = json.loads(reply)
         assert value == {"predictions": [[number % 1000 * 0.5 + 2]] * rows}, value
 
     return ask
@@ -179,7 +199,7 @@ def soak(
     try:
         for _ in range(flags.callers):
             load.add("gRPC", over_grpc(ports.grpc))
-            load.add("REST", over_rest(ports.rest))
+            load.add("REST", over_rest(ports.rest, lambda: load.count("REST, late")))
         load.add("malformed", malform(ports))
         source = folder.with_name("source")
         load.add("changes", change(folder, source, ports.grpc), pause=CHANGE_SECONDS)

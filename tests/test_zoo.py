@@ -168,6 +168,16 @@ def test_the_recipe_is_whole(name):
 
 
 @each_paper
+def test_no_batch_is_tuned_by_tensorflow(name):
+    """An iterator that is may take up to a minute to end."""
+    made = prepared(name)
+    batch_size = recipes.load(name).recipe(zoo.load(name).PRESETS["tiny"]).batch_size
+    for split in ("train", "eval"):
+        options = made.data.batches(split, batch_size, seed=0).options()
+        assert options.autotune.enabled is False and options.deterministic
+
+
+@each_paper
 def test_endpoints_are_described_without_contradiction(name):
     offered = endpoints(name)
     assert "serving_default" in offered

@@ -153,7 +153,8 @@ class Acted:
             rows = (step * batch_size + tf.range(batch_size, dtype=tf.int64)) % HELD_OUT
             return {name: tf.gather(value, rows) for name, value in kept.items()}
 
-        return tf.data.Dataset.range(start, order.last(batch_size)).map(batch)
+        steps_on = tf.data.Dataset.range(start, order.last(batch_size))
+        return steps_on.map(batch).with_options(order.options())
 
     def _fetched(self) -> tf.data.Dataset:
         """The batches that rounds put into the queue, none before it is asked for."""
@@ -166,9 +167,8 @@ class Acted:
         if self.acting.priority:
             spec["importance"] = tf.TensorSpec(one, tf.float32)
             spec["place"] = tf.TensorSpec(one, tf.int64)
-        options = tf.data.Options()
+        options = order.options()
         options.experimental_optimization.inject_prefetch = False
-        options.autotune.enabled = False
         drawn = tf.data.Dataset.from_generator(self._wait, output_signature=spec)
         return drawn.unbatch().with_options(options)
 

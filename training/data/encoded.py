@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kmodels.core.codecs import images
 from training.config import UserError
-from training.data import trees
+from training.data import order, trees
 from training.data.labelled import Examples, Moments
 
 SAMPLE = 2000  # pictures whose pixels stand for all
@@ -62,6 +62,7 @@ class Encoded:
             return tf.reduce_mean(pixels, axis=0), second / size
 
         found = tf.data.Dataset.from_tensor_slices(np.sort(chosen)).map(of, tf.data.AUTOTUNE)
+        found = found.with_options(order.options())
         with _named([self]):
             means, seconds = zip(*found.as_numpy_iterator(), strict=True)
         return Moments(np.mean(means, axis=0, dtype=float), np.mean(seconds, axis=0, dtype=float))
@@ -99,7 +100,7 @@ class Encoded:
         def size(place: tf.Tensor) -> tf.Tensor:
             return tf.size(self.read(place))
 
-        sizes = places.map(size, tf.data.AUTOTUNE)
+        sizes = places.map(size, tf.data.AUTOTUNE).with_options(order.options())
         try:
             for _ in sizes:
                 good += 1

@@ -18,6 +18,7 @@ Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # pictures and a seed to o
 Pair = tuple[tf.Tensor, tf.Tensor]
 Targets = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Pair]  # and labels, to others of both
 EACH = 0x65616368  # keeps what is drawn for a picture apart from what is drawn for a batch
+AHEAD = 2  # batches that are made before they are asked for
 CHUNK = 1000  # pictures whose moments are taken at once
 
 
@@ -310,8 +311,6 @@ class Examples:
             mask = tf.cast(rows < count, tf.float32)
             return {self.key: self.see(inputs), "label": label, "mask": mask}
 
-        options = tf.data.Options()
-        options.deterministic = True
         last = order.last(batch_size)
         if each is None:
             ready = tf.data.Dataset.range(start, last).map(batch, tf.data.AUTOTUNE)
@@ -319,7 +318,7 @@ class Examples:
             rows = tf.data.Dataset.range(start * batch_size, last * batch_size)
             drawn = rows.map(one, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
             ready = drawn.enumerate(start).map(batch, tf.data.AUTOTUNE)
-        return ready.prefetch(tf.data.AUTOTUNE).with_options(options)
+        return ready.prefetch(AHEAD).with_options(order.options())
 
     def _each(self, part: Part, *, train: bool) -> Each | None:
         """What is done to pictures one by one; None where a batch is read as a whole."""

@@ -44,3 +44,15 @@ def check(batch_size: int, start: int) -> None:
 def last(batch_size: int, *, less: int = 1) -> int:
     """A number of batches that is the end of int64, not of the data."""
     return int(np.iinfo(np.int64).max // batch_size - less)
+
+
+def options() -> tf.data.Options:
+    """What every dataset has: its elements in order, and no tuning by TensorFlow.
+
+    The end of a tuned iterator waits, now and then, for the tuner's next look, which is up to a
+    minute away (TensorFlow 2.21): a run that is done would seem to hang.
+    """
+    chosen = tf.data.Options()
+    chosen.deterministic = True
+    chosen.autotune.enabled = False
+    return chosen

@@ -68,11 +68,8 @@ class TokenWindows:
             windows = tf.reshape(windows, [steps, batch_size, self.context + 1])
             return {"tokens": windows[:, :, :-1], "targets": windows[:, :, 1:]}
 
-        options = tf.data.Options()
-        options.deterministic = True
-        options.autotune.enabled = False
         firsts = tf.data.Dataset.range(start, order.last(batch_size, less=steps), steps)
-        return firsts.map(group).unbatch().prefetch(16).with_options(options)
+        return firsts.map(group).unbatch().prefetch(16).with_options(order.options())
 
 
 def _windows(stream: tf.Tensor, rows: tf.Tensor, seeds: tuple[int, int], context: int) -> tf.Tensor:

@@ -87,15 +87,18 @@ def make_server(
     _register(server, prediction_service_pb2, services[0], workers, at_once=services[1])
     metrics = observer.metrics if observer else None
     _register(server, model_service_pb2, ModelService(engine, metrics), others)
-    names = list(SERVICES)
-    if has_health:
-        health_service = health.HealthServicer()
-        for name in ("ModelService", "PredictionService", *SERVICES):
-            health_service.set(name, health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
-        names.append(health.SERVICE_NAME)
-    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+    names = [*SERVICES, *(_offer_health(server) if has_health else ()), reflection.SERVICE_NAME]
+    reflection.enable_server_reflection(names, server)
     return server
+
+
+def _offer_health(server: grpc.Server) -> list[str]:
+    """All services are well as long as somebody answers; the name under which that is told."""
+    service = health.HealthServicer()
+    for name in ("ModelService", "PredictionService", *SERVICES):
+        service.set(name, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(service, server)
+    return [health.SERVICE_NAME]
 
 
 def _register(

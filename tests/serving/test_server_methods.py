@@ -129,7 +129,7 @@ def test_after_a_slow_run_all_is_shown_anew(serve, monkeypatch):
     assert len(taken) == 2 * STEADY
 
 
-def test_what_is_short_only_in_company_is_a_workers(serve, monkeypatch):
+def test_what_is_not_short_is_a_workers(serve, monkeypatch):
     monkeypatch.setattr(saved_model, "AT_ONCE_SECONDS", 0.0)
     stub, taken = serve()
     for _ in range(STEADY + 5):
